@@ -1,0 +1,45 @@
+# Each target makes or renews .venv by itself when it has to, so that each works as the first command after a clone.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-fast lint format bench lock clean
+
+PY := .venv/bin/python
+# What is on a screen should be what a test checks, and nothing else.
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+help:  ## This list.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+install:  ## .venv with exactly the tested packages; does nothing when it has them.
+	@bash scripts/install.sh
+
+demo: install  ## Scanned digits of very unequal classes, end to end, in minutes; then the report.
+	.venv/bin/tailgan run configs/digits.yaml
+	.venv/bin/tailgan report --root runs/digits
+
+test: install  ## All tests, the fast ones first.
+	$(PY) -m pytest -m "not e2e"
+	$(PY) -m pytest -m e2e
+
+test-fast: install  ## The tests that take seconds.
+	$(PY) -m pytest -m "not e2e"
+
+lint: install  ## ruff and mypy.
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+format: install  ## The formatter, and the fixes that are safe.
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+bench: install  ## The benchmarks, each a table.
+	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(PY) "$$file" || exit 1; done
+
+lock: install  ## requirements.txt anew from pyproject.toml.
+	@bash scripts/install.sh lock
+
+clean:  ## Removes .venv and caches; results under runs/ stay.
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

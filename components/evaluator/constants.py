@@ -1,0 +1,4 @@
+"""Names of what the Evaluator writes, for those who read it without TFX."""
+
+EVALUATION_FILE = "evaluation.json"
+SAMPLES_FILE = "samples.npz"

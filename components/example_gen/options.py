@@ -1,0 +1,85 @@
+"""The `data` section of a configuration: where images come from and how they are split."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+
+def _pair(value: object) -> object:
+    """One number means a square."""
+    return (value, value) if isinstance(value, int) else value
+
+
+Size = Annotated[tuple[int, int], BeforeValidator(_pair)]
+
+
+class LongTail(BaseModel):
+    """An induced long tail: class i of K (in label order) keeps int(n_max * ratio ** (-i / (K - 1)))."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    imbalance_ratio: float = Field(ge=1, description="Images of the largest class for each image of the smallest.")
+
+
+class DataOptions(BaseModel):
+    """Where images come from, how they are brought to one size, and how they are split."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: Literal["digits", "tfds", "image_folder"] = Field(
+        "digits", description="`digits` (scikit-learn's scanned digits, no download), `tfds`, or `image_folder`."
+    )
+    root: str | None = Field(
+        None, description="image_folder: the folder, laid out as `class/*` or `split/class/*`. Relative to the working directory."
+    )
+    dataset: str | None = Field(
+        None, description="tfds: name of an image-classification builder, such as `cifar10` or `fashion_mnist:3.*.*`."
+    )
+    data_dir: str | None = Field(None, description="tfds: where prepared data sets lie; TFDS's own default when empty.")
+    image_size: Size = Field(
+        (8, 8), description="Height and width in pixels after ingest; one number means a square."
+    )
+    channels: Literal[1, 3] = Field(1, description="1 = grey, 3 = RGB. Images of another mode are converted.")
+    resize: Literal["crop", "pad", "squash"] = Field(
+        "crop",
+        description="How another aspect ratio is brought to `image_size`: cut the centre, pad with black, or distort.",
+    )
+    eval_fraction: float = Field(0.2, gt=0, lt=1, description="Part of the images held out (where the source has no split of its own).")
+    min_eval_per_class: int = Field(5, ge=1, description="At least so many images of each class are held out.")
+    group_by: str | None = Field(
+        None,
+        description="Regular expression searched in the file name; images with the same match (its first group, if it "
+        "has one) show one object and stay in one split.",
+    )
+    long_tail: LongTail | None = Field(None, description="Thin the train split to an exponential long tail, after splitting.")
+    max_bad_fraction: float = Field(0.01, ge=0, le=1, description="Stop when more than this part of the files cannot be read.")
+    max_pixels: int = Field(50_000_000, ge=1, description="Files with more pixels are quarantined, not decoded.")
+    schema_file: str | None = Field(
+        None, description="A TensorFlow Metadata schema (.pbtxt) to hold the data against; inferred from the data when empty."
+    )
+    seed: int = Field(0, ge=0, description="Seed of the split and of the thinning; kept apart from the run's seed so that runs share their eval split.")
+
+    @field_validator("image_size")
+    @classmethod
+    def _positive(cls, value: tuple[int, int]) -> tuple[int, int]:
+        if not all(4 <= side <= 512 for side in value):
+            raise ValueError(f"sides must be 4 to 512 pixels, not {value[0]} x {value[1]}")
+        return value
+
+    @field_validator("group_by")
+    @classmethod
+    def _compiles(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                re.compile(value)
+            except re.error as error:
+                raise ValueError(f"not a regular expression: {error}") from error
+        return value
+
+    @model_validator(mode="after")
+    def _source_is_complete(self) -> "DataOptions":
+        needed = {"image_folder": "root", "tfds": "dataset"}.get(self.source)
+        if needed and not getattr(self, needed):
+            raise ValueError(f"source `{self.source}` needs `data.{needed}`")
+        return self

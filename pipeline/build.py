@@ -1,0 +1,95 @@
+"""From a configuration to a TFX pipeline: the graph, and nothing that runs it."""
+
+from pathlib import Path
+from typing import Any
+
+from tfx.components import ExampleValidator, ImportSchemaGen, Pusher, SchemaGen, StatisticsGen, Trainer
+from tfx.dsl.components.base.base_node import BaseNode
+from tfx.orchestration import pipeline
+from tfx.proto import pusher_pb2
+
+from components.data_guard.component import DataGuard
+from components.evaluator.component import Evaluator
+from components.example_gen.component import ExampleGen
+from components.rebalancer.component import Rebalancer
+from pipeline.code_version import code_version
+from pipeline.config import Config
+
+
+def serving_dir(root: str, config: Config) -> str:
+    """Base path of the served model, as TF Serving is given it."""
+    return str(Path(root) / "serving" / config.serving.name)
+
+
+def _trainer(node_id: str, run_fn: str, options: Any, custom: dict[str, Any], **inputs: Any) -> Trainer:
+    """TFX's own Trainer over one of our `run_fn`s."""
+    module = run_fn.rpartition(".")[0]
+    custom_config = {"options": options.model_dump_json(), "code_version": code_version(module), **custom}
+    return Trainer(run_fn=run_fn, custom_config=custom_config, **inputs).with_id(node_id)
+
+
+def _validation(config: Config, examples: Any) -> list[BaseNode]:
+    """Statistics, schema and validation by TFX; the guard that stops the run comes last."""
+    statistics = StatisticsGen(examples=examples)
+    if config.data.schema_file:
+        schema: BaseNode = ImportSchemaGen(schema_file=config.data.schema_file)
+    else:
+        schema = SchemaGen(statistics=statistics.outputs["statistics"], infer_feature_shape=True)
+    validator = ExampleValidator(statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"])
+    guard = DataGuard(
+        anomalies=validator.outputs["anomalies"], code_version=code_version("components.data_guard.component")
+    )
+    return [statistics, schema, validator, guard]
+
+
+def create_pipeline(config: Config, root: str) -> pipeline.Pipeline:
+    """The pipeline of one experiment.
+
+    Args:
+      config: the experiment.
+      root: directory of everything the pipeline writes; absolute.
+    """
+    example_gen = ExampleGen(
+        options=config.data.model_dump_json(), code_version=code_version("components.example_gen.executor")
+    )
+    examples = example_gen.outputs["examples"]
+    validation = _validation(config, examples)
+    guard = validation[-1]
+    rebalancer = Rebalancer(
+        examples=examples,
+        options=config.rebalance.model_dump_json(),
+        code_version=code_version("components.rebalancer.executor"),
+    )
+    judge = _trainer("Judge", "models.judge.run_fn", config.classifier, {"seed": config.seed}, examples=examples)
+    gan = _trainer(
+        "GAN",
+        "models.training.run_fn",
+        config.gan,
+        {"seed": config.seed, "checkpoint_root": str(Path(root) / "checkpoints")},
+        examples=rebalancer.outputs["examples"],
+        hyperparameters=rebalancer.outputs["hyperparameters"],
+    )
+    for node in (rebalancer, judge):
+        node.add_upstream_node(guard)
+    evaluator = Evaluator(
+        examples=examples,
+        model=gan.outputs["model"],
+        judge=judge.outputs["model"],
+        options=config.gate.model_dump_json(),
+        serving_dir=serving_dir(root, config),
+        code_version=code_version("components.evaluator.executor"),
+    )
+    pusher = Pusher(
+        model=gan.outputs["model"],
+        model_blessing=evaluator.outputs["blessing"],
+        push_destination=pusher_pb2.PushDestination(
+            filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=serving_dir(root, config))
+        ),
+    )
+    return pipeline.Pipeline(
+        pipeline_name=config.name,
+        pipeline_root=str(Path(root) / "artifacts"),
+        components=[example_gen, *validation, judge, rebalancer, gan, evaluator, pusher],
+        enable_cache=True,
+        beam_pipeline_args=config.beam.pipeline_args(),
+    )

@@ -1,0 +1,168 @@
+"""The command line, `tailgan`.
+
+Exit codes: 0 done, 1 a run failed, 2 usage or configuration, 3 the gate did not bless, 130 interrupted. Heavy imports
+(TFX, TensorFlow, rich, matplotlib) happen inside the commands that need them.
+"""
+
+import argparse
+import json
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+RUNS = Path("runs")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tailgan", description="GANs for the long tail.")
+    parser.add_argument("--version", action="version", version=f"tailgan {metadata.version('tailgan')}")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, help: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=help, description=help)
+        sub.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        return sub
+
+    def config_arguments(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file, such as configs/digits.yaml")
+        sub.add_argument(
+            "--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE", help="override, such as gan.steps=500"
+        )
+
+    def root_argument(sub: argparse._ActionsContainer) -> None:
+        sub.add_argument("--root", type=Path, help="directory of a run; the newest below runs/ if not given")
+
+    run = command("run", "Run a pipeline on this machine; what is cached is re-used.")
+    config_arguments(run)
+    run.add_argument("--root", type=Path, help="directory of everything written; runs/<name of the file> if not given")
+    run.add_argument("--verbose", action="store_true", help="show the logs of TFX, TensorFlow and Beam")
+    config_arguments(command("config", "Print the resolved configuration."))
+
+    for name, help in (("status", "Show how far the newest run is."), ("report", "Show the result of the newest run.")):
+        sub = command(name, help)
+        root_argument(sub)
+        sub.add_argument("--json", action="store_true", help="print one JSON object")
+
+    sample = command("sample", "Make images with a pushed generator; equal arguments give equal bytes.")
+    source = sample.add_mutually_exclusive_group()
+    root_argument(source)
+    source.add_argument("--model", type=Path, help="directory of an exported generator")
+    sample.add_argument("--label", action="append", default=[], metavar="NAME|INDEX", help="class; may be repeated; all if not given")
+    sample.add_argument("--count", type=_positive, default=8, help="images a class (default: 8)")
+    sample.add_argument("--seed", type=int, default=0, help="seed of the first image (default: 0)")
+    sample.add_argument("--out", type=Path, required=True, metavar="FILE.png|DIR", help="a grid, or a directory of images")
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+    return value
+
+
+def _root(given: Path | None) -> Path:
+    """The root that was given, or the one below runs/ that ran last."""
+    from pipeline.config import ConfigError
+    from pipeline.record import FILE_NAME
+
+    if given is not None:
+        return given
+    records = sorted(RUNS.glob(f"*/{FILE_NAME}"), key=lambda path: path.stat().st_mtime)
+    if not records:
+        raise ConfigError(f"no run below {RUNS}/; name one with --root")
+    return records[-1].parent
+
+
+def _run(args: argparse.Namespace) -> int:
+    from pipeline.config import load
+
+    config = load(args.config, args.overrides)
+    from pipeline import local
+
+    state = local.run(config, args.root or RUNS / args.config.stem, verbose=args.verbose, debug=args.debug)
+    if state.error:
+        where = f"; all of it in {state.log}" if state.log else ""
+        print(f"tailgan: {state.error}{where}", file=sys.stderr)
+    return local.EXIT_CODES[state.outcome]
+
+
+def _config(args: argparse.Namespace) -> int:
+    from pipeline.config import load
+
+    print(load(args.config, args.overrides).as_yaml(), end="")
+    return 0
+
+
+def _status(args: argparse.Namespace) -> int:
+    from pipeline.config import ConfigError
+    from pipeline.record import RunRecord
+
+    root = _root(args.root)
+    record = RunRecord.load(root)
+    if record is None:
+        raise ConfigError(f"{root}: no run here")
+    if args.json:
+        print(record.model_dump_json(indent=2))
+        return 0
+    print(f"{root}: {record.outcome.replace('_', ' ')} (run {record.run_id}, started {record.started})")
+    for node_id, node in record.nodes.items():
+        seconds = f"{node.seconds:8.1f} s" if node.seconds is not None else ""
+        print(f"  {node.state:<9} {node_id:<{max(map(len, record.nodes))}} {seconds}".rstrip())
+    if record.error:
+        print(record.error)
+    return 0
+
+
+def _report(args: argparse.Namespace) -> int:
+    from pipeline import results
+
+    root = _root(args.root)
+    collected = results.collect(root)
+    if args.json:
+        print(json.dumps(collected, indent=2))
+        return 0
+    from pipeline import report
+
+    print(report.summary(collected))
+    print(f"\n{report.write(root)}")
+    return 0
+
+
+def _sample(args: argparse.Namespace) -> int:
+    from pipeline import sample
+
+    model = args.model or sample.model_dir(_root(args.root))
+    for path in sample.sample(model, args.label, args.count, args.seed, args.out):
+        print(path)
+    return 0
+
+
+_COMMANDS = {"run": _run, "config": _config, "status": _status, "report": _report, "sample": _sample}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code."""
+    args = _parser().parse_args(argv)
+    try:
+        return _COMMANDS[args.command](args)
+    except KeyboardInterrupt:
+        print("tailgan: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return 130
+    except Exception as error:
+        from pipeline.config import ConfigError
+
+        if args.debug:
+            traceback.print_exc()
+        if isinstance(error, ConfigError):
+            print("\n".join(f"tailgan: {line}" for line in str(error).splitlines()), file=sys.stderr)
+            return 2
+        print(f"tailgan: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,204 @@
+"""One YAML file is one experiment: the typed, validated configuration of a whole run.
+
+Each section is defined in the room that uses it; here they are put together, read and explained. Nothing in this
+module or below it imports TensorFlow, so that a fault in a configuration is told at once.
+"""
+
+import difflib
+import types
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from components.evaluator.options import GateOptions
+from components.example_gen.options import DataOptions
+from components.rebalancer.options import RebalanceOptions
+from models.networks.sizes import check_image_size
+from models.options import ClassifierOptions, GANOptions
+
+Location = tuple[int | str, ...]
+
+
+class ConfigError(Exception):
+    """A fault in a configuration or on the command line; the message says what, where, and what is allowed."""
+
+
+class ServingOptions(BaseModel):
+    """Where a blessed generator is pushed to."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(
+        "generator",
+        pattern=r"^[A-Za-z0-9_.-]+$",
+        description="Name of the served model; versions are pushed to `<root>/serving/<name>/<version>`.",
+    )
+
+
+class BeamOptions(BaseModel):
+    """What runs the Beam parts: ExampleGen, StatisticsGen and the Rebalancer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    runner: str = Field("DirectRunner", description="Name of a Beam runner.")
+    direct_num_workers: int = Field(1, ge=0, description="DirectRunner: workers; 0 means one a core.")
+    direct_running_mode: Literal["in_memory", "multi_threading", "multi_processing"] = Field(
+        "in_memory", description="DirectRunner: how its workers run."
+    )
+    args: tuple[str, ...] = Field((), description="Further pipeline options as on Beam's command line, such as `--job_endpoint=host:8099`.")
+
+    def pipeline_args(self) -> list[str]:
+        """The options as Beam's command line has them."""
+        direct = [
+            f"--direct_num_workers={self.direct_num_workers}",
+            f"--direct_running_mode={self.direct_running_mode}",
+        ]
+        return [f"--runner={self.runner}", *(direct if self.runner == "DirectRunner" else []), *self.args]
+
+
+class Config(BaseModel):
+    """One experiment."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(
+        "", pattern=r"^[A-Za-z0-9_.-]*$", description="Name of the pipeline; the configuration file's stem when empty."
+    )
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of the training of judge and GAN.")
+    data: DataOptions = Field(DataOptions(), description=DataOptions.__doc__)
+    rebalance: RebalanceOptions = Field(RebalanceOptions(), description=RebalanceOptions.__doc__)
+    classifier: ClassifierOptions = Field(ClassifierOptions(), description=ClassifierOptions.__doc__)
+    gan: GANOptions = Field(GANOptions(), description=GANOptions.__doc__)
+    gate: GateOptions = Field(GateOptions(), description=GateOptions.__doc__)
+    serving: ServingOptions = Field(ServingOptions(), description=ServingOptions.__doc__)
+    beam: BeamOptions = Field(BeamOptions(), description=BeamOptions.__doc__)
+
+    @model_validator(mode="after")
+    def _network_makes_the_size(self) -> "Config":
+        check_image_size(self.data.image_size)
+        return self
+
+    def as_yaml(self) -> str:
+        """The resolved configuration; reading it gives an equal one."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Reads a configuration file.
+
+    Args:
+      path: a YAML file.
+      overrides: `dotted.path=value` each, the value in YAML; they win over the file.
+
+    Raises:
+      ConfigError: all faults at once, each with file, line and key (or the override it is in).
+    """
+    path = Path(path)
+    tree, values = _read_yaml(path)
+    source = {}
+    for text in overrides:
+        location, value = _parse_override(text)
+        _put(values, location, value, text)
+        source[location] = f"--set {text}"
+    values.setdefault("name", path.stem)
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        lines = [_explain(fault, path, tree, source) for fault in error.errors()]
+        raise ConfigError("\n".join(dict.fromkeys(lines))) from None
+
+
+def _read_yaml(path: Path) -> tuple[yaml.Node | None, dict[str, Any]]:
+    """The node tree, which knows lines, and the plain values of a file."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        tree = yaml.compose(text, Loader=yaml.SafeLoader)
+        values = yaml.safe_load(text)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such configuration file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
+        raise ConfigError(f"{where}: not YAML: {getattr(error, 'problem', None) or error}") from None
+    if values is None:
+        return None, {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}:1: a configuration is a mapping of sections ({', '.join(Config.model_fields)})")
+    return tree, values
+
+
+def _parse_override(text: str) -> tuple[Location, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {text}: not of the form dotted.path=value")
+    try:
+        return tuple(key.strip().split(".")), yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {text}: the value is not YAML: {getattr(error, 'problem', error)}") from None
+
+
+def _put(values: dict[str, Any], location: Location, value: Any, text: str) -> None:
+    for key in location[:-1]:
+        below = values.get(key)
+        if below is None:
+            below = values[key] = {}
+        if not isinstance(below, dict):
+            raise ConfigError(f"--set {text}: `{key}` holds a value, not a section")
+        values = below
+    values[location[-1]] = value
+
+
+def _explain(fault: Any, path: Path, tree: yaml.Node | None, source: dict[Location, str]) -> str:
+    """One line for one fault that pydantic found."""
+    location: Location = tuple(part for part in fault["loc"] if "[" not in str(part))  # the branch of a union is not a key
+    where = next((text for key, text in source.items() if all(a == b for a, b in zip(key, location, strict=False))), None)
+    if where is None:
+        line = _line(tree, location)
+        where = f"{path}:{line}" if line else str(path)
+    key = ".".join(map(str, location))
+    if fault["type"] == "extra_forbidden":
+        known = _keys(location[:-1])
+        near = difflib.get_close_matches(str(location[-1]), known, n=1)
+        hint = f"did you mean `{'.'.join(map(str, (*location[:-1], near[0])))}`? " if near else ""
+        return f"{where}: unknown key `{key}`; {hint}known here: {', '.join(known)}"
+    message = fault["msg"].removeprefix("Value error, ")
+    own = fault["type"] == "value_error" or isinstance(fault["input"], dict | BaseModel)  # the message quotes it itself
+    given = "" if own else f", not {fault['input']!r}"
+    return f"{where}: `{key}`: {message}{given}" if key else f"{where}: {message}"
+
+
+def _line(node: yaml.Node | None, location: Location) -> int | None:
+    """Line (from 1) of the deepest node on the way to `location`."""
+    line = None
+    for part in location:
+        if isinstance(node, yaml.MappingNode):
+            pair = next(((k, v) for k, v in node.value if k.value == str(part)), None)
+            if pair is None:
+                break
+            line, node = pair[0].start_mark.line + 1, pair[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line
+
+
+def submodel(annotation: Any) -> type[BaseModel] | None:
+    """The model in an annotation such as `LongTail` or `LongTail | None`; None if it holds none."""
+    candidates = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
+    return next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
+
+
+def _keys(location: Location) -> list[str]:
+    """Names of the fields at a place in the configuration."""
+    model: type[BaseModel] = Config
+    for part in location:
+        model = submodel(model.model_fields[str(part)].annotation) or model
+    return list(model.model_fields)

@@ -1,0 +1,7 @@
+"""Settings that all tests share."""
+
+from hypothesis import settings
+
+# Machines that run tests are slow and shared: an example may take as long as it likes, and each run tries the same.
+settings.register_profile("tailgan", deadline=None, derandomize=True)
+settings.load_profile("tailgan")

@@ -1,0 +1,60 @@
+"""An edit runs again the nodes that use the edited file, and no others."""
+
+import shutil
+
+import pytest
+
+from pipeline import code_version
+
+ENTRIES = {
+    "ExampleGen": "components.example_gen.executor",
+    "Rebalancer": "components.rebalancer.executor",
+    "Judge": "models.judge",
+    "GAN": "models.training",
+    "Evaluator": "components.evaluator.executor",
+}
+
+
+@pytest.fixture
+def copied(tmp_path, monkeypatch):
+    """The project's sources, copied to where a test may edit them."""
+    for package in code_version.PACKAGES:
+        if (code_version.HOME / package).is_dir():
+            shutil.copytree(code_version.HOME / package, tmp_path / package)
+    monkeypatch.setattr(code_version, "HOME", tmp_path)
+    code_version._imports.cache_clear()
+    yield tmp_path
+    code_version._imports.cache_clear()
+
+
+def versions():
+    code_version._imports.cache_clear()
+    return {node: code_version.code_version(module) for node, module in ENTRIES.items()}
+
+
+@pytest.mark.parametrize(
+    ("edited", "touched"),
+    [
+        ("pipeline/report.py", set()),
+        ("models/gan.py", {"GAN"}),
+        ("models/losses.py", {"GAN"}),
+        ("models/networks/dcgan.py", {"GAN"}),
+        ("models/judge.py", {"Judge"}),
+        ("metrics/kernel.py", {"Evaluator"}),
+        ("components/rebalancer/strategies.py", {"Rebalancer"}),
+        ("models/data.py", {"Judge", "GAN", "Evaluator"}),
+        ("components/examples.py", {"ExampleGen", "Rebalancer", "Evaluator"}),
+        ("models/dataset.py", set(ENTRIES)),
+    ],
+)
+def test_an_edit_touches_just_the_nodes_that_use_the_file(copied, edited, touched):
+    before = versions()
+    with (copied / edited).open("a") as file:
+        file.write("\n# edited\n")
+    after = versions()
+    assert {node for node in ENTRIES if before[node] != after[node]} == touched
+
+
+def test_an_unknown_module_is_refused():
+    with pytest.raises(ModuleNotFoundError, match="components.nothing"):
+        code_version.code_version("components.nothing")
