@@ -1,4 +1,4 @@
-"""Everything is in pyproject.toml; this file is for tools that install from a setup.py, such as Beam's `--setup_file`."""
+"""Everything is in pyproject.toml; tools that want a setup.py, such as Beam's `--setup_file`, find one here."""
 
 from setuptools import setup
 

@@ -13,7 +13,7 @@ class ClassifierOptions(BaseModel):
     steps: int = Field(600, ge=1, description="Training steps.")
     batch_size: int = Field(64, ge=1, description="Images a step.")
     learning_rate: float = Field(2e-3, gt=0, description="Peak learning rate of Adam, decayed by a cosine to zero.")
-    width: int = Field(32, ge=4, description="Channels of the first convolution, doubled at each halving of the image.")
+    width: int = Field(16, ge=4, description="Channels of the first convolution, doubled at each halving of the image.")
     features: int = Field(64, ge=2, description="Dimension of the feature vector that FID and KID are computed on.")
     shift: float = Field(0.125, ge=0, le=0.5, description="Augmentation: largest shift, as a part of the side.")
     flip: bool = Field(False, description="Augmentation: mirror left and right. Not for digits or letters.")

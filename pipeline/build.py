@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from tfx.components import ExampleValidator, ImportSchemaGen, Pusher, SchemaGen, StatisticsGen, Trainer
+from tfx.components import ExampleValidator, Pusher, SchemaGen, StatisticsGen, Trainer
+from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration import pipeline
 from tfx.proto import pusher_pb2

@@ -29,7 +29,12 @@ def _parser() -> argparse.ArgumentParser:
     def config_arguments(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file, such as configs/digits.yaml")
         sub.add_argument(
-            "--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE", help="override, such as gan.steps=500"
+            "--set",
+            action="append",
+            default=[],
+            dest="overrides",
+            metavar="KEY=VALUE",
+            help="override, such as gan.steps=500",
         )
 
     def root_argument(sub: argparse._ActionsContainer) -> None:
@@ -50,10 +55,14 @@ def _parser() -> argparse.ArgumentParser:
     source = sample.add_mutually_exclusive_group()
     root_argument(source)
     source.add_argument("--model", type=Path, help="directory of an exported generator")
-    sample.add_argument("--label", action="append", default=[], metavar="NAME|INDEX", help="class; may be repeated; all if not given")
+    sample.add_argument(
+        "--label", action="append", default=[], metavar="NAME|INDEX", help="class; may be repeated; all if not given"
+    )
     sample.add_argument("--count", type=_positive, default=8, help="images a class (default: 8)")
     sample.add_argument("--seed", type=int, default=0, help="seed of the first image (default: 0)")
-    sample.add_argument("--out", type=Path, required=True, metavar="FILE.png|DIR", help="a grid, or a directory of images")
+    sample.add_argument(
+        "--out", type=Path, required=True, metavar="FILE.png|DIR", help="a grid, or a directory of images"
+    )
     return parser
 
 

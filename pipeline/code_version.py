@@ -28,7 +28,7 @@ def _imports(module: str) -> frozenset[str]:
     """Modules of this project that a module imports, anywhere in its text."""
     path = _file(module)
     assert path is not None
-    found = set()
+    found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)

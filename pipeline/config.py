@@ -49,7 +49,9 @@ class BeamOptions(BaseModel):
     direct_running_mode: Literal["in_memory", "multi_threading", "multi_processing"] = Field(
         "in_memory", description="DirectRunner: how its workers run."
     )
-    args: tuple[str, ...] = Field((), description="Further pipeline options as on Beam's command line, such as `--job_endpoint=host:8099`.")
+    args: tuple[str, ...] = Field(
+        (), description="Further pipeline options as on Beam's command line, such as `--job_endpoint=host:8099`."
+    )
 
     def pipeline_args(self) -> list[str]:
         """The options as Beam's command line has them."""
@@ -99,7 +101,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     """
     path = Path(path)
     tree, values = _read_yaml(path)
-    source = {}
+    source: dict[Location, str] = {}
     for text in overrides:
         location, value = _parse_override(text)
         _put(values, location, value, text)
@@ -133,7 +135,7 @@ def _read_yaml(path: Path) -> tuple[yaml.Node | None, dict[str, Any]]:
     return tree, values
 
 
-def _parse_override(text: str) -> tuple[Location, Any]:
+def _parse_override(text: str) -> tuple[tuple[str, ...], Any]:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise ConfigError(f"--set {text}: not of the form dotted.path=value")
@@ -143,7 +145,7 @@ def _parse_override(text: str) -> tuple[Location, Any]:
         raise ConfigError(f"--set {text}: the value is not YAML: {getattr(error, 'problem', error)}") from None
 
 
-def _put(values: dict[str, Any], location: Location, value: Any, text: str) -> None:
+def _put(values: dict[str, Any], location: tuple[str, ...], value: Any, text: str) -> None:
     for key in location[:-1]:
         below = values.get(key)
         if below is None:
@@ -156,8 +158,12 @@ def _put(values: dict[str, Any], location: Location, value: Any, text: str) -> N
 
 def _explain(fault: Any, path: Path, tree: yaml.Node | None, source: dict[Location, str]) -> str:
     """One line for one fault that pydantic found."""
-    location: Location = tuple(part for part in fault["loc"] if "[" not in str(part))  # the branch of a union is not a key
-    where = next((text for key, text in source.items() if all(a == b for a, b in zip(key, location, strict=False))), None)
+    location: Location = tuple(
+        part for part in fault["loc"] if "[" not in str(part)
+    )  # the branch of a union is not a key
+    where = next(
+        (text for key, text in source.items() if all(a == b for a, b in zip(key, location, strict=False))), None
+    )
     if where is None:
         line = _line(tree, location)
         where = f"{path}:{line}" if line else str(path)

@@ -28,7 +28,7 @@ def run(config: Config, root: Path, verbose: bool = False, debug: bool = False) 
     """
     root = root.resolve()
     (root / "logs").mkdir(parents=True, exist_ok=True)
-    started = datetime.datetime.now(datetime.timezone.utc)
+    started = datetime.datetime.now(datetime.UTC)
     run_id = started.strftime("%Y%m%dT%H%M%S.%fZ")
     log_path = None if verbose else root / "logs" / f"{run_id}.log"
     (root / "config.yaml").write_text(config.as_yaml())
@@ -59,7 +59,7 @@ def run(config: Config, root: Path, verbose: bool = False, debug: bool = False) 
             state.outcome = "interrupted"
             raise
         finally:
-            state.finished = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+            state.finished = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
             state.save(root)
             display.idle()
         if state.outcome not in ("failed", "interrupted"):
@@ -100,7 +100,7 @@ def _outcome(state: record.RunRecord) -> record.Outcome:
 
 
 def explain(failure: BaseException) -> str:
-    """One line for a failed node: the message of the input's own fault where there is one, else what was raised last."""
+    """One line for a failed node: the message of the fault in the input where there is one, else what was raised."""
     from components.errors import UserError
 
     node_id = getattr(failure, "node_id", "")
@@ -136,4 +136,6 @@ def _tell(root: Path, state: record.RunRecord, display: Display) -> None:
     out.print(f"Report: {_short(root / 'report.html')}")
     if served:
         name = next(iter(told["per_class"]))
-        out.print(f"Try:    tailgan sample --root {_short(root)} --label {name} --count 8 --out {name}.png", markup=False)
+        out.print(
+            f"Try:    tailgan sample --root {_short(root)} --label {name} --count 8 --out {name}.png", markup=False
+        )

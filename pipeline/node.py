@@ -7,15 +7,15 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ml_metadata.proto import metadata_store_pb2
+
 # The launcher must be imported before a pipeline is parsed: it registers the messages that the pipeline holds.
 from tfx.dsl.compiler import compiler, constants
 from tfx.orchestration import metadata
 from tfx.orchestration.local import runner_utils
-from tfx.orchestration.portable import launcher, runtime_parameter_utils
 from tfx.orchestration.pipeline import Pipeline
+from tfx.orchestration.portable import launcher, runtime_parameter_utils
 from tfx.proto.orchestration import pipeline_pb2
-
-from ml_metadata.proto import metadata_store_pb2
 
 State = Literal["complete", "cached"]
 
@@ -103,16 +103,18 @@ def launch(ir: pipeline_pb2.Pipeline, node_id: str, connection: Any) -> NodeResu
     with store:
         executions = store.store.get_executions_by_id([info.execution_id]) if info.execution_id else []
         states = metadata_store_pb2.Execution
-        done = {states.COMPLETE: "complete", states.CACHED: "cached"}
+        done: dict[int, State] = {states.COMPLETE: "complete", states.CACHED: "cached"}
         state = done.get(executions[0].last_known_state) if executions else None
         if state is None:
-            raise NodeFailed(node_id, "its inputs could not be resolved: an upstream node has not completed in this run")
+            raise NodeFailed(
+                node_id, "its inputs could not be resolved: an upstream node has not completed in this run"
+            )
         outputs = _outputs(store.store, info.execution_id)
     return NodeResult(state, time.monotonic() - start, outputs)
 
 
 def _outputs(store: Any, execution_id: int) -> dict[str, list[str]]:
-    """Uris of the artifacts an execution put out, by output name; those of a cached one are of the earlier execution."""
+    """Uris of the artifacts an execution put out, by output name; a cached one put out those of an earlier one."""
     outputs: dict[str, list[str]] = {}
     events = store.get_events_by_execution_ids([execution_id])
     uris = {artifact.id: artifact.uri for artifact in store.get_artifacts_by_id([e.artifact_id for e in events])}

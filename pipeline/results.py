@@ -10,7 +10,18 @@ from models.dataset import DatasetInfo
 from pipeline.config import ConfigError
 from pipeline.record import RunRecord
 
-_COPIED = ("verdict", "blessed", "reasons", "rules", "compared", "fid", "kid", "inception_score", "label_agreement", "null")
+_COPIED = (
+    "verdict",
+    "blessed",
+    "reasons",
+    "rules",
+    "compared",
+    "fid",
+    "kid",
+    "inception_score",
+    "label_agreement",
+    "null",
+)
 _PER_CLASS = ("eval_real", "kid", "null_kid", "label_agreement", "label_agreement_ratio", "judge_recall")
 
 

@@ -1,6 +1,7 @@
 """`tailgan sample`: images from an exported generator, as files or as one grid."""
 
 import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -51,6 +52,7 @@ def sample(model: Path, labels: Sequence[str], count: int, seed: int, out: Path)
     Raises:
       ConfigError: for an unknown class or a directory that holds no generator.
     """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what TensorFlow says on loading is for no one who samples
     from models.export import Generator
 
     try:

@@ -56,7 +56,8 @@ lock() {
 
 install() {
   local wanted
-  wanted=$(cat pyproject.toml requirements.txt | sha256sum)
+  # An editable installation knows the packages that were there when it was made, so these count too.
+  wanted=$({ cat pyproject.toml requirements.txt; ls ./*/__init__.py; } | sha256sum)
   if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && "$venv_python" -c '' 2>/dev/null; then
     return
   fi

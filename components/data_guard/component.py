@@ -8,7 +8,7 @@ from components.data_guard import guard
 
 
 @component
-def DataGuard(anomalies: InputArtifact[standard_artifacts.ExampleAnomalies], code_version: Parameter[str]) -> None:  # noqa: N802
+def DataGuard(anomalies: InputArtifact[standard_artifacts.ExampleAnomalies], code_version: Parameter[str]) -> None:
     """Fails, and so stops the run, when ExampleValidator has found anomalies; ExampleValidator itself only reports.
 
     Nodes that must not see broken data are placed behind it by `add_upstream_node`.

@@ -21,9 +21,14 @@ def describe(anomalies: anomalies_pb2.Anomalies) -> Iterator[tuple[int, str]]:
     if anomalies.data_missing:
         yield Severity.ERROR, "it has no examples"
     if anomalies.HasField("dataset_anomaly_info"):
-        yield anomalies.dataset_anomaly_info.severity, anomalies.dataset_anomaly_info.description
+        yield anomalies.dataset_anomaly_info.severity, _text(anomalies.dataset_anomaly_info)
     for feature, info in sorted(anomalies.anomaly_info.items()):
-        yield info.severity, f"feature `{feature}`: {info.description}"
+        yield info.severity, f"feature `{feature}`: {_text(info)}"
+
+
+def _text(info: anomalies_pb2.AnomalyInfo) -> str:
+    """The kind of an anomaly and what was found, such as `Out-of-range values: Unexpectedly large value: 4.`"""
+    return f"{info.short_description}: {info.description}"
 
 
 def check(artifact: Artifact) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from tfx.components.evaluator import constants
 from tfx.components.evaluator import executor as tfx_evaluator
-from tfx.components.util import model_utils
 from tfx.types import Artifact, artifact_utils
 from tfx.utils import path_utils
 
@@ -40,7 +39,9 @@ def _generate(generator: Generator, labels: np.ndarray, first_seed: int) -> Iter
 def _look(judge: Judge, pieces: Iterator[tuple[np.ndarray, np.ndarray]]) -> figures.Judged:
     """The judge's view of images that come in pieces."""
     seen = [judge.look(images, labels) for images, labels in pieces]
-    return figures.Judged(*(np.concatenate([getattr(s, f) for s in seen]) for f in ("features", "probabilities", "labels")))
+    return figures.Judged(
+        *(np.concatenate([getattr(s, f) for s in seen]) for f in ("features", "probabilities", "labels"))
+    )
 
 
 def evaluate(
@@ -101,7 +102,10 @@ class Executor(tfx_evaluator.Executor):
     """
 
     def Do(
-        self, input_dict: dict[str, list[Artifact]], output_dict: dict[str, list[Artifact]], exec_properties: dict[str, Any]
+        self,
+        input_dict: dict[str, list[Artifact]],
+        output_dict: dict[str, list[Artifact]],
+        exec_properties: dict[str, Any],
     ) -> None:
         options = GateOptions.model_validate_json(exec_properties["options"])
         served = Served(**json.loads(exec_properties["served"])) if exec_properties.get("served") else None
@@ -116,8 +120,8 @@ class Executor(tfx_evaluator.Executor):
         result = evaluate(generator, judge, real, info, options)
         values = verdict.named_figures(result, result["per_class"])
         own = fingerprint(Path(generator.path))
-        comparable = served is not None and served.fingerprint != own
-        baseline = _baseline(served, judge, real, info, options) if comparable else None
+        other = served if served and served.fingerprint != own else None
+        baseline = _baseline(other, judge, real, info, options) if other else None
         rules = verdict.check_rules(options, values, result["per_class"])
         comparisons = verdict.compare(options, values, baseline)
         decision, reasons = verdict.decide(own, served, rules, comparisons)

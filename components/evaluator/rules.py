@@ -67,7 +67,9 @@ def parse_rule(text: str) -> Rule:
     return Rule(known_figure(figure), symbol, threshold)
 
 
-def not_worse(figures: Mapping[str, float | None], served: Mapping[str, float | None], figure: str, margin: float) -> bool:
+def not_worse(
+    figures: Mapping[str, float | None], served: Mapping[str, float | None], figure: str, margin: float
+) -> bool:
     """Whether a figure is at most `margin` worse than what serves; a figure the served model lacks cannot be missed."""
     new, old = figures.get(figure), served.get(figure)
     if old is None:

@@ -31,34 +31,47 @@ class DataOptions(BaseModel):
         "digits", description="`digits` (scikit-learn's scanned digits, no download), `tfds`, or `image_folder`."
     )
     root: str | None = Field(
-        None, description="image_folder: the folder, laid out as `class/*` or `split/class/*`. Relative to the working directory."
+        None,
+        description="image_folder: the folder, laid out as `class/*` or `split/class/*`. Relative to the working "
+        "directory.",
     )
     dataset: str | None = Field(
         None, description="tfds: name of an image-classification builder, such as `cifar10` or `fashion_mnist:3.*.*`."
     )
     data_dir: str | None = Field(None, description="tfds: where prepared data sets lie; TFDS's own default when empty.")
-    image_size: Size = Field(
-        (8, 8), description="Height and width in pixels after ingest; one number means a square."
-    )
+    image_size: Size = Field((8, 8), description="Height and width in pixels after ingest; one number means a square.")
     channels: Literal[1, 3] = Field(1, description="1 = grey, 3 = RGB. Images of another mode are converted.")
     resize: Literal["crop", "pad", "squash"] = Field(
         "crop",
         description="How another aspect ratio is brought to `image_size`: cut the centre, pad with black, or distort.",
     )
-    eval_fraction: float = Field(0.2, gt=0, lt=1, description="Part of the images held out (where the source has no split of its own).")
+    eval_fraction: float = Field(
+        0.2, gt=0, lt=1, description="Part of the images held out (where the source has no split of its own)."
+    )
     min_eval_per_class: int = Field(5, ge=1, description="At least so many images of each class are held out.")
     group_by: str | None = Field(
         None,
         description="Regular expression searched in the file name; images with the same match (its first group, if it "
         "has one) show one object and stay in one split.",
     )
-    long_tail: LongTail | None = Field(None, description="Thin the train split to an exponential long tail, after splitting.")
-    max_bad_fraction: float = Field(0.01, ge=0, le=1, description="Stop when more than this part of the files cannot be read.")
+    long_tail: LongTail | None = Field(
+        None, description="Thin the train split to an exponential long tail, after splitting."
+    )
+    max_bad_fraction: float = Field(
+        0.01, ge=0, le=1, description="Stop when more than this part of the files cannot be read."
+    )
     max_pixels: int = Field(50_000_000, ge=1, description="Files with more pixels are quarantined, not decoded.")
     schema_file: str | None = Field(
-        None, description="A TensorFlow Metadata schema (.pbtxt) to hold the data against; inferred from the data when empty."
+        None,
+        description="A TensorFlow Metadata schema (.pbtxt) to hold the data against; inferred from the data when "
+        "empty.",
     )
-    seed: int = Field(0, ge=0, description="Seed of the split and of the thinning; kept apart from the run's seed so that runs share their eval split.")
+    seed: int = Field(
+        0,
+        ge=0,
+        description="Seed of the split and of the thinning; kept apart from the run's seed so that runs share their "
+        "eval split.",
+    )
 
     @field_validator("image_size")
     @classmethod

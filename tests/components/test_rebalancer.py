@@ -68,15 +68,17 @@ def run(source, target, *beam_args, **options):
 
 def read(artifact, split="train"):
     """[(label, id, image, weight or None)] of a split, in order."""
-    found = []
-    for path in examples.shards(artifact.uri, split):
-        for record in examples.read(path):
-            feature = tf.train.Example.FromString(record).features.feature
-            weight = feature["weight"].float_list.value[0] if "weight" in feature else None
-            found.append(
-                (feature["label"].int64_list.value[0], feature["id"].bytes_list.value[0], feature["image"].bytes_list.value[0], weight)
-            )  # fmt: skip
-    return found
+    records = [record for path in examples.shards(artifact.uri, split) for record in examples.read(path)]
+    return [as_tuple(tf.train.Example.FromString(record).features.feature) for record in records]
+
+
+def as_tuple(feature):
+    return (
+        feature["label"].int64_list.value[0],
+        feature["id"].bytes_list.value[0],
+        feature["image"].bytes_list.value[0],
+        feature["weight"].float_list.value[0] if "weight" in feature else None,
+    )
 
 
 def digest(uri):

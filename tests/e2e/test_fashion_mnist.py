@@ -8,9 +8,7 @@ pytestmark = pytest.mark.e2e
 def test_fashion_mnist_ends_with_a_report(root, data):
     if not (data / "tfds" / "fashion_mnist").is_dir():
         pytest.skip(f"no Fashion-MNIST below {data / 'tfds'}")
-    result = root.run(
-        "fashion_mnist_lt.yaml", f"data.data_dir={data / 'tfds'}", "gan.steps=20", "classifier.steps=50"
-    )
+    result = root.run("fashion_mnist_lt.yaml", f"data.data_dir={data / 'tfds'}", "gan.steps=20", "classifier.steps=50")
     assert result.returncode in (0, 3), result.stdout + result.stderr
     rows = list(root.report()["per_class"].values())
     largest = rows[0]["train_real"]

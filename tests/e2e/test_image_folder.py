@@ -34,7 +34,9 @@ def test_a_folder_goes_all_the_way_and_a_broken_file_is_quarantined(root, folder
     result = root.run("image_folder.yaml", *overrides(folder))
     assert result.returncode == 3, result.stdout + result.stderr  # noise has nothing to learn, and the gate says so
     assert (root.path / "report.html").is_file()
-    examples = root.path / json.loads((root.path / "run.json").read_text())["nodes"]["ExampleGen"]["outputs"]["examples"][0]
+    examples = (
+        root.path / json.loads((root.path / "run.json").read_text())["nodes"]["ExampleGen"]["outputs"]["examples"][0]
+    )
     (line,) = (examples / "quarantine.jsonl").read_text().splitlines()
     assert json.loads(line)["path"].endswith("good/broken.png") and json.loads(line)["reason"]
     rows = root.report()["per_class"]

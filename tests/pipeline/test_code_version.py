@@ -56,5 +56,5 @@ def test_an_edit_touches_just_the_nodes_that_use_the_file(copied, edited, touche
 
 
 def test_an_unknown_module_is_refused():
-    with pytest.raises(ModuleNotFoundError, match="components.nothing"):
+    with pytest.raises(ModuleNotFoundError, match=r"components\.nothing"):
         code_version.code_version("components.nothing")

@@ -1,0 +1,63 @@
+"""The first pass over the images: each part is read, decoded, brought to size and written as examples."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import apache_beam as beam
+import numpy as np
+import tensorflow as tf
+
+from components import examples
+from components.example_gen import split
+from components.example_gen.images import BadImage, ingest
+from components.example_gen.options import DataOptions
+from components.example_gen.scratch import Scratch, Summary, json_line
+from components.example_gen.sources import Chunk, Source, open_source
+
+_SHOWN = 3  # bad images of a part that an error message can choose from
+
+
+def convert(source: Source, index: int, chunk: Chunk, options: DataOptions, scratch: Scratch) -> Summary:
+    """Writes the examples of a part, their keys and what could not be read to `scratch`."""
+    rows, keys, bad = [], [], []
+    found = np.zeros(len(source.classes), np.int64)
+    grouped = False
+    with tf.io.TFRecordWriter(scratch.records(index)) as out:
+        for raw in source.read(chunk):
+            try:
+                if not 0 <= raw.label < len(source.classes):
+                    raise BadImage(f"label {raw.label} is none of 0 to {len(source.classes) - 1}")
+                found[raw.label] += 1
+                if isinstance(raw.data, BadImage):
+                    raise raw.data
+                pixels, png = ingest(raw.data, options)
+            except BadImage as error:
+                bad.append((raw.key, str(error)))
+                continue
+            content = split.content_hash(pixels)
+            out.write(examples.serialize(png, raw.label, content.hex().encode()))
+            rows.append(split.row(raw, content, options.seed))
+            keys.append(raw.key)
+            grouped |= raw.group is not None
+    Path(scratch.keys(index)).write_text(json.dumps(keys))
+    Path(scratch.bad(index)).write_text("".join(json_line(path=key, reason=reason) for key, reason in bad))
+    return Summary(index, np.array(rows, split.ROW), found, len(bad), tuple(bad[:_SHOWN]), grouped)
+
+
+class Convert(beam.DoFn):
+    """(index, chunk) -> Summary."""
+
+    def __init__(self, options: str, scratch: Scratch):
+        """Takes DataOptions as JSON."""
+        self._options = options
+        self._scratch = scratch
+
+    def setup(self) -> None:
+        """Opens the source once a worker."""
+        self._parsed = DataOptions.model_validate_json(self._options)
+        self._source = open_source(self._parsed)
+
+    def process(self, element: tuple[int, Chunk]) -> Iterator[Summary]:
+        """Converts one part."""
+        yield convert(self._source, *element, self._parsed, self._scratch)

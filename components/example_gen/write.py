@@ -1,0 +1,32 @@
+"""The second pass over the images: each part's examples are copied to where it was decided that they belong."""
+
+import os
+
+import tensorflow as tf
+
+from components import examples
+from components.example_gen import split
+from components.example_gen.decide import Fate
+from components.example_gen.scratch import Scratch
+
+
+def write_shards(fate: Fate, shards: int, scratch: Scratch, uri: str) -> None:
+    """Writes a part's shard of the train and of the eval split, both even if they are empty.
+
+    Args:
+      fate: index of the part, and what becomes of each of its examples.
+      shards: how many parts there are.
+      scratch: where the part's examples are.
+      uri: of the Examples artifact.
+    """
+    index, assignment = fate
+    train, held_out = (
+        os.path.join(examples.split_dir(uri, name), examples.shard_name(index, shards)) for name in ("train", "eval")
+    )
+    with examples.writer(train) as train_file, examples.writer(held_out) as eval_file:
+        files = {split.TRAIN: train_file, split.EVAL: eval_file}
+        # In batches: handing single records to Python takes longer than reading and writing them.
+        records = tf.data.TFRecordDataset(scratch.records(index)).batch(256).as_numpy_iterator()
+        for record, where in zip((r for batch in records for r in batch), assignment.tolist(), strict=True):
+            if where in files:
+                files[where].write(record)

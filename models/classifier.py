@@ -1,0 +1,64 @@
+"""A small convolutional classifier, and the loss that suits classes of unequal size."""
+
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+from models.options import ClassifierOptions
+
+MAX_GROWTH = 8  # channels are at most so many times `options.width`
+INNERMOST = 4  # sides are halved while they are longer than this
+
+
+def classifier(options: ClassifierOptions, image_shape: tuple[int, int, int], classes: int) -> keras.Model:
+    """images [n, H, W, C] float32 in [-1, 1] -> (logits [n, K], features [n, options.features]), float32.
+
+    Features have mean 0 and mean square 1 in each image, so that kernel distances between them have one scale, whichever
+    training made them.
+    """
+    image = keras.Input(image_shape, name="image")
+    x, channels = image, options.width
+    while True:
+        for _ in range(2):
+            x = layers.Conv2D(channels, 3, padding="same", use_bias=False)(x)
+            x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
+        if min(x.shape[1:3]) <= INNERMOST:
+            break
+        x = layers.MaxPooling2D()(x)
+        channels = min(2 * channels, MAX_GROWTH * options.width)
+    x = layers.Dense(options.features)(layers.GlobalAveragePooling2D()(x))
+    features = layers.LayerNormalization(center=False, scale=False, name="features")(x)
+    logits = layers.Dense(classes, name="logits")(layers.Dropout(options.dropout)(features))
+    return keras.Model(image, [logits, features], name="classifier")
+
+
+def augmentation(options: ClassifierOptions) -> keras.Sequential:
+    """Images [n, H, W, C] -> the same, randomly shifted and mirrored; for training only."""
+    steps: list[keras.layers.Layer] = []
+    if options.shift:
+        steps.append(layers.RandomTranslation(options.shift, options.shift, fill_mode="nearest"))
+    if options.flip:
+        steps.append(layers.RandomFlip("horizontal"))
+    return keras.Sequential(steps, name="augmentation")
+
+
+def balanced_softmax_loss(counts: Sequence[int]) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """Cross-entropy of softmax(logits + log n) (Ren et al. 2020, eq. 3).
+
+    Trained with it on classes of unequal size, the plain logits suit classes of equal size.
+
+    Args:
+      counts: training images of each class, K of them.
+
+    Returns:
+      (labels int [n], logits [n, K]) -> losses [n]; the prior of a class without images is that of half an image.
+    """
+    log_prior = np.log(np.maximum(counts, 0.5)).astype(np.float32)
+
+    def loss(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        return keras.losses.sparse_categorical_crossentropy(labels, logits + log_prior, from_logits=True)
+
+    return loss
