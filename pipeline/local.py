@@ -37,6 +37,7 @@ def run(config: Config, root: Path, verbose: bool = False, debug: bool = False) 
         display.busy("loading TFX and TensorFlow")
         from pipeline import build, node
 
+        _log_everything()
         ir = node.with_run_id(node.compile_pipeline(build.create_pipeline(config, str(root))), run_id)
         state = record.RunRecord(
             run_id=run_id,
@@ -68,6 +69,14 @@ def run(config: Config, root: Path, verbose: bool = False, debug: bool = False) 
             report.write(root)
             _tell(root, state, display)
     return state
+
+
+def _log_everything() -> None:
+    """Lets TFX and Beam log what they do, which Python's logging would hide below warnings."""
+    from absl import logging as absl_logging
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
+    absl_logging.set_verbosity(absl_logging.INFO)
 
 
 def _run_nodes(ir, root: Path, state: record.RunRecord, display: Display) -> None:

@@ -117,7 +117,7 @@ def _curves(record: RunRecord) -> str:
             axis.set_xlabel("step")
             axis.legend(frameon=False)
         buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+        figure.savefig(buffer, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
         pyplot.close(figure)
     svg = buffer.getvalue()
     return svg[svg.index("<svg") :]

@@ -11,7 +11,7 @@ def test_fashion_mnist_ends_with_a_report(root, data):
     result = root.run("fashion_mnist_lt.yaml", f"data.data_dir={data / 'tfds'}", "gan.steps=20", "classifier.steps=50")
     assert result.returncode in (0, 3), result.stdout + result.stderr
     rows = list(root.report()["per_class"].values())
-    largest = rows[0]["train_real"]
-    assert largest > 5900
-    assert [row["train_real"] for row in rows] == [int(largest * 100 ** (-i / 9)) for i in range(10)]
+    counts = [row["train_real"] for row in rows]
+    tail = [int(6000 * 100 ** (-i / 9)) for i in range(10)]
+    assert counts[1:] == tail[1:] and 5900 < counts[0] <= 6000  # some T-shirts are duplicates
     assert sum(row["eval_real"] for row in rows) > 9900
