@@ -39,9 +39,9 @@ class Points:
         """Rows of a slice, [b, d] float64."""
         return self._array[rows] - self._centre
 
-    def take(self, indices: np.ndarray) -> np.ndarray:
-        """Rows by index, [b, d] float64."""
-        return self._array[indices] - self._centre
+    def differences(self, rows: slice, others: "Points", indices: np.ndarray) -> np.ndarray:
+        """[b, d] float64, rows of this less as many rows of others."""
+        return np.subtract(self._array[rows], others._array[indices], dtype=np.float64)
 
     def squared_distances(self, rows: slice, others: "Points", columns: slice) -> np.ndarray:
         """[b, c] float64 squared distances of rows of this to rows of others; never negative."""
@@ -69,9 +69,8 @@ def nearest(queries: Points, references: Points) -> tuple[np.ndarray, np.ndarray
             closer = values < found[rows]
             found[rows] = np.where(closer, values, found[rows])
             index[rows] = np.where(closer, best + columns.start, index[rows])
-        # Once more by differences: a copy must read 0, not the root of a rounding error.
-        chosen = references.take(index[rows])
-        found[rows] = np.linalg.norm(queries.tile(rows) - chosen, axis=1)
+        # Once more by differences: copies must read 0, and equal distances equal, without rounding errors.
+        found[rows] = np.linalg.norm(queries.differences(rows, references, index[rows]), axis=1)
     return found, index
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from metrics import checks, distances
 from metrics.estimate import Estimate
-from metrics.kernel import MIN_ROWS_TO_RESAMPLE, resample_counts
+from metrics.resampling import MIN_ROWS, percentile_interval, resample_counts
 
 
 def mean_pairwise_distance(features: np.ndarray) -> float:
@@ -45,7 +45,7 @@ def diversity_ratio(real: np.ndarray, fake: np.ndarray) -> float | None:
 def diversity_estimate(
     real: np.ndarray, fake: np.ndarray, confidence: float = 0.95, resamples: int = 1000, seed: int = 0
 ) -> Estimate | None:
-    """`diversity_ratio` with a percentile interval of bootstrap resamples without pairs of one original.
+    """`diversity_ratio` with an interval by the percentiles of bootstrap resamples without pairs of one original.
 
     Args:
       real: [n, d], n >= 5.
@@ -57,18 +57,16 @@ def diversity_estimate(
     Raises:
       ValueError: as `checks.pair`; `confidence` outside (0, 1); `resamples` below 1.
     """
-    checks.fraction(confidence, "confidence")
-    real, fake = checks.pair(real, fake, at_least=MIN_ROWS_TO_RESAMPLE)
+    real, fake = checks.pair(real, fake, at_least=MIN_ROWS)
     value = diversity_ratio(real, fake)
     if value is None:
         return None
     random = np.random.default_rng(seed)
     of_fake = _mean_over_pairs(fake, resample_counts(len(fake), resamples, random))
     of_real = _mean_over_pairs(real, resample_counts(len(real), resamples, random))
-    tail = (1 - confidence) / 2
     known = of_real > 0  # A resample can hold equal images only.
-    low, high = np.quantile(of_fake[known] / of_real[known], [tail, 1 - tail]).tolist()
-    return Estimate(value, low, high)
+    ratios = of_fake[known] / of_real[known]
+    return Estimate(value, *percentile_interval(ratios, min(len(real), len(fake)), confidence))
 
 
 def _constant(x: np.ndarray) -> bool:

@@ -10,9 +10,7 @@ from itertools import product
 import numpy as np
 
 from metrics import checks, distances
-
-# With fewer rows a resample tells next to nothing about the population.
-MIN_ROWS_TO_RESAMPLE = 5
+from metrics.resampling import MIN_ROWS, percentile_interval, resample_counts
 
 
 def kernel_distance(real: np.ndarray, fake: np.ndarray) -> float:
@@ -70,8 +68,9 @@ def bootstrap_kernel_distances(
     """KID of bootstrap resamples, without the pairs that are copies of one original.
 
     A resample holds some rows several times. A row against its own copy is no pair of different images but has the
-    largest kernel value of all; counting it moves every resample upwards (by .7 at n = 10 in 84 dimensions), so that
-    the interval never covers 0. Pairs of one original are therefore left out of the sum and of its count.
+    largest kernel value of all; counting it moves every resample upwards (by 1.4 for 10 standard normal images in 84
+    dimensions, where KID is 0), so that the interval never covers the truth. Pairs of one original are therefore left
+    out of the sum and of its count.
 
     Args:
       real: [n, d], n >= 5.
@@ -86,7 +85,7 @@ def bootstrap_kernel_distances(
     Raises:
       ValueError: as `checks.pair`; `resamples` below 1.
     """
-    real, fake = checks.pair(real, fake, at_least=MIN_ROWS_TO_RESAMPLE)
+    real, fake = checks.pair(real, fake, at_least=MIN_ROWS)
     real_copies = resample_counts(len(real), resamples, np.random.default_rng(seeds[0]))
     fake_copies = resample_counts(len(fake), resamples, np.random.default_rng(seeds[1]))
     crossed = _bilinear(real, fake, real_copies, fake_copies) / (len(real) * len(fake))
@@ -96,20 +95,17 @@ def bootstrap_kernel_distances(
 def kernel_distance_interval(
     real: np.ndarray, fake: np.ndarray, confidence: float = 0.95, resamples: int = 1000, seeds: tuple[int, int] = (0, 1)
 ) -> tuple[float, float]:
-    """Percentile interval of `bootstrap_kernel_distances`.
+    """Interval of KID from `bootstrap_kernel_distances`, by percentiles that are expanded for small n.
 
-    In 84 dimensions at n = 10, 20 and 50 it covers the truth at least as often as it says under equal distributions,
-    and in more than 90 of 100 cases under a shift. Whether there is any difference at all is better asked of
+    For Gaussians in 84 dimensions and n = 10, 20 and 50, 95 % covers the truth in 99 to 100 of 100 cases where they are
+    equal, and in 92 to 99 under a shift. Whether there is any difference at all is better asked of
     `permutation_p_value`.
 
     Raises:
       ValueError: as `bootstrap_kernel_distances`; `confidence` outside (0, 1).
     """
-    checks.fraction(confidence, "confidence")
-    tail = (1 - confidence) / 2
     values = bootstrap_kernel_distances(real, fake, resamples, seeds)
-    low, high = np.quantile(values, [tail, 1 - tail]).tolist()
-    return low, high
+    return percentile_interval(values, min(len(real), len(fake)), confidence)
 
 
 def permutation_p_value(real: np.ndarray, fake: np.ndarray, permutations: int = 1000, seed: int = 0) -> float:
@@ -148,16 +144,6 @@ def permutation_p_value(real: np.ndarray, fake: np.ndarray, permutations: int = 
     # Divisions that are equal to the given one, up to rounding, count as equal.
     slack = 1e-12 * (np.abs(values[0]) + diagonal.mean())
     return float((values >= values[0] - slack).sum() / (permutations + 1))
-
-
-def resample_counts(n: int, resamples: int, random: np.random.Generator) -> np.ndarray:
-    """[resamples, n] float64: how often each of n rows is drawn in n draws; never one row alone n times."""
-    if resamples < 1:
-        raise ValueError(f"`resamples` is {resamples}; at least 1 is needed")
-    counts = random.multinomial(n, np.full(n, 1 / n), size=resamples)
-    while (alone := counts.max(axis=1) == n).any():
-        counts[alone] = random.multinomial(n, np.full(n, 1 / n), size=int(alone.sum()))
-    return counts.astype(np.float64)
 
 
 def _unbiased(real: np.ndarray, fake: np.ndarray) -> float:

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 a run failed, 2 usage or configuration, 3 the gate did not
 
 import argparse
 import json
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -161,6 +162,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("tailgan: interrupted; the same command goes on where it stopped", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # whoever read our output has seen enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
     except Exception as error:
         from pipeline.config import ConfigError
 

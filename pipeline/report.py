@@ -3,12 +3,14 @@
 import base64
 import io
 import json
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import numpy as np
+from markupsafe import Markup, escape
 from PIL import Image
 
 from components.evaluator.constants import SAMPLES_FILE
@@ -34,10 +36,10 @@ def render(root: Path) -> str:
     record = results.finished_run(root)
     collected = results.collect(root)
     rows = _rows(collected["per_class"], _samples(record))
-    template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
-        resources.files("pipeline").joinpath("templates", "report.html.j2").read_text(encoding="utf-8")
-    )
-    return template.render(
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["code"] = _code
+    page = resources.files("pipeline").joinpath("templates", "report.html.j2").read_text(encoding="utf-8")
+    return environment.from_string(page).render(
         name=record.config["name"],
         record=record,
         result=collected,
@@ -47,6 +49,11 @@ def render(root: Path) -> str:
         curves=_curves(record),
         config=json.dumps(record.config, indent=2),
     )
+
+
+def _code(text: str) -> Markup:
+    """Escapes a text and sets what stands between back-ticks as code."""
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _samples(record: RunRecord) -> dict[str, np.ndarray]:
@@ -117,7 +124,9 @@ def _curves(record: RunRecord) -> str:
             axis.set_xlabel("step")
             axis.legend(frameon=False)
         buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+        figure.savefig(
+            buffer, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        )
         pyplot.close(figure)
     svg = buffer.getvalue()
     return svg[svg.index("<svg") :]

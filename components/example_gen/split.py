@@ -102,8 +102,8 @@ def _own_eval(rows: np.ndarray, identity: np.ndarray, classes: int, options: Dat
         units = rows["unit"][members]
         is_new = np.zeros(len(members), np.int64)
         is_new[np.unique(identity[members], return_index=True)[1]] = 1
-        # Different images in all units before an image's own: a unit is taken while these are too few.
-        before = (np.cumsum(is_new) - is_new)[np.searchsorted(units, units)]
+        # Different images before each: a unit is taken if these are too few when it begins.
+        before = np.cumsum(is_new) - is_new
         chosen.append(units[before < options.min_eval_per_class])
     return is_eval | np.isin(rows["unit"], np.concatenate(chosen))
 

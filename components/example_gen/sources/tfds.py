@@ -8,14 +8,15 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core import file_adapters
 
 from components.errors import UserError
 from components.example_gen.sources.base import RawImage, Split, chunk_count, ranges
 
 _SPLITS: dict[str, Split] = {"train": "train", "validation": "eval", "test": "eval"}
 
-# A part costs a read from the start of a file up to its place, so parts are larger than those of a folder.
-_SMALLEST_PART = 2048
+# A part is found by a read from the start of its file, so parts are larger than those of a folder.
+_SMALLEST_PART = 8192
 
 Part = tuple[str, int, int]  # split as TFDS names it, lo, hi
 
@@ -56,21 +57,27 @@ class Tfds:
     def read(self, chunk: Part) -> Iterator[RawImage]:
         """The images of a range, still encoded."""
         name, lo, hi = chunk
-        data = self._builder.as_dataset(
-            split=f"{name}[{lo}:{hi}]",
-            batch_size=256,
-            decoders=tfds.decode.PartialDecoding(
-                {self._image: True, self._label: True}, decoders={self._image: tfds.decode.SkipDecoding()}
-            ),
-            # One file after the other: an image's place is its name.
-            read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
-        )
         split = _SPLITS[name] if self._has_both else None
         position = lo
-        for batch in data.as_numpy_iterator():
-            for image, label in zip(batch[self._image], np.asarray(batch[self._label]).tolist(), strict=True):
+        for batch in self._batches(f"{name}[{lo}:{hi}]"):
+            for image, label in zip(batch[self._image], batch[self._label].tolist(), strict=True):
                 yield RawImage(f"{name}[{position}]", label, image, split)
                 position += 1
+
+    def _batches(self, part: str) -> Iterator[dict[str, np.ndarray]]:
+        """Encoded images and labels of a part, some hundred at a time.
+
+        TFDS's own `as_dataset` parses example by example, which takes ten times as long as all the rest of reading.
+        """
+        adapter = file_adapters.ADAPTER_FOR_FORMAT[self._builder.info.file_format]
+        features = {
+            self._image: tf.io.FixedLenFeature((), tf.string),
+            self._label: tf.io.FixedLenFeature((), tf.int64),
+        }
+        for file in self._builder.info.splits[part].file_instructions:
+            data = adapter.make_tf_data(file.filename).skip(file.skip)
+            examples = data.take(file.take).batch(256)
+            yield from examples.map(lambda batch: tf.io.parse_example(batch, features)).as_numpy_iterator()
 
 
 def _prepared_builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:

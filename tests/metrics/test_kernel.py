@@ -1,0 +1,170 @@
+"""KID against torch-fidelity and a closed form; that its intervals and p-values say what they claim.
+
+Reference numbers are of torch-fidelity 0.4.0 (`kid_features_to_metric`, polynomial kernel, rng_seed 2020) on torch
+2.13.0 and numpy 2.4.6, for the float64 features that `relu_features` makes with seeds 1 and 2.
+"""
+
+import numpy as np
+import pytest
+
+from metrics import kernel
+from metrics.kernel import (
+    bootstrap_kernel_distances,
+    kernel_distance,
+    kernel_distance_interval,
+    permutation_p_value,
+    subset_kernel_distance,
+)
+
+
+def relu_features(n, d, seed, shift=0.0):
+    """Correlated features with zeros, from numpy's frozen legacy generator."""
+    mix = np.random.RandomState(99).standard_normal((d, d)) / np.sqrt(d)
+    return np.maximum(np.random.RandomState(seed).standard_normal((n, d)) @ mix + shift, 0)
+
+
+@pytest.mark.parametrize(("n", "reference"), [(400, 0.01443026186681573), (50, 0.024832254853494273)])
+def test_all_of_the_data_equals_torch_fidelity(n, reference):
+    """Its one subset of all rows."""
+    real, fake = relu_features(500 if n == 400 else 60, 64, 1)[:n], relu_features(n, 64, 2, 0.1)
+    assert kernel_distance(real, fake) == pytest.approx(reference, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("n", "m", "size", "mean", "deviation"),
+    [
+        (500, 400, 200, 0.01599938898381594, 0.006989087435549504),
+        (60, 50, 40, 0.014083710707731355, 0.011557593496869295),
+    ],
+)
+def test_subsets_equal_torch_fidelity(n, m, size, mean, deviation):
+    real, fake = relu_features(n, 64, 1), relu_features(m, 64, 2, 0.1)
+    assert subset_kernel_distance(real, fake, subsets=20, size=size) == pytest.approx((mean, deviation), rel=1e-9)
+
+
+def by_definition(real, fake):
+    def mean_kernel(x, y, same):
+        values = [(a @ b / len(a) + 1) ** 3 for i, a in enumerate(x) for j, b in enumerate(y) if not (same and i == j)]
+        return np.mean(values)
+
+    return mean_kernel(real, real, True) + mean_kernel(fake, fake, True) - 2 * mean_kernel(real, fake, False)
+
+
+def test_equals_the_definition_with_unequal_numbers():
+    real, fake = relu_features(13, 6, 1), relu_features(9, 6, 2, 0.4)
+    assert kernel_distance(real, fake) == pytest.approx(by_definition(real, fake), rel=1e-12)
+
+
+def test_tiles_do_not_change_the_sum(monkeypatch):
+    real, fake = relu_features(130, 6, 1), relu_features(90, 6, 2, 0.4)
+    whole = kernel_distance(real, fake), kernel_distance_interval(real, fake, resamples=50)
+    p = permutation_p_value(real, fake, 50)
+    monkeypatch.setattr(kernel.distances, "_MAX_ROWS", 32)
+    assert kernel_distance(real, fake) == pytest.approx(whole[0], rel=1e-12)
+    assert kernel_distance_interval(real, fake, resamples=50) == pytest.approx(whole[1], rel=1e-12)
+    assert permutation_p_value(real, fake, 50) == p
+
+
+def true_distance(shift, d):
+    """KID of N(0, I) and N(mu, I), |mu|^2 = shift, from the moments of Gaussian inner products."""
+    same = 1 + 3 / d
+    moved = (1 + shift / d) ** 3 + 3 * (1 + shift / d) * (2 * shift + d) / d**2 + 6 * shift / d**3
+    crossed = 1 + 3 * (d + shift) / d**2
+    return same + moved - 2 * crossed
+
+
+@pytest.mark.parametrize("shift", [0, 20])
+def test_mean_over_samples_is_the_closed_form(shift):
+    """Unbiased also at n = 10, where FID reads hundreds."""
+    random = np.random.default_rng(1)
+    pairs = (random.normal(size=(2, 10, 84)) for _ in range(600))
+    values = [kernel_distance(real, fake + np.sqrt(shift / 84)) for real, fake in pairs]
+    error = np.std(values) / np.sqrt(len(values))
+    assert np.mean(values) == pytest.approx(true_distance(shift, 84), abs=3 * error)
+    assert error < 0.012
+
+
+@pytest.mark.parametrize("n", [10, 20, 50])
+@pytest.mark.parametrize("shift", [0, 5, 100])
+def test_interval_covers_the_truth(n, shift):
+    """At least 90 of 100; measured with 1,000 repetitions: 92 to 100."""
+    random, covered, repetitions = np.random.default_rng([n, shift]), 0, 200
+    for index in range(repetitions):
+        real, fake = random.normal(size=(2, n, 84))
+        low, high = kernel_distance_interval(
+            real, fake + np.sqrt(shift / 84), resamples=300, seeds=(2 * index, 2 * index + 1)
+        )
+        covered += low <= true_distance(shift, 84) <= high
+    assert covered / repetitions >= 0.9
+
+
+def test_resamples_are_centred_where_the_naive_bootstrap_is_not():
+    """A pair of copies has kernel (1 + 1)^3 on average where other pairs have 1, and is one pair of n on each side."""
+    real, fake = np.random.default_rng(0).normal(size=(2, 10, 84))
+    right = bootstrap_kernel_distances(real, fake)
+    random = np.random.default_rng(0)
+    naive = [
+        kernel_distance(real[random.integers(10, size=10)], fake[random.integers(10, size=10)]) for _ in range(300)
+    ]
+    assert np.mean(right) == pytest.approx(kernel_distance(real, fake), abs=0.05)
+    assert np.mean(naive) - kernel_distance(real, fake) == pytest.approx(2 * 7 / 10, abs=0.25)
+
+
+def test_resamples_of_reals_are_shared_by_their_seed():
+    """So that two generators can be compared on the same real images."""
+    real, one, two = np.random.default_rng(0).normal(size=(3, 12, 5))
+    two = two * 1e-9  # Hardly any spread of its own: what varies is the reals.
+    base = bootstrap_kernel_distances(real, two, 200, seeds=(0, 1))
+    np.testing.assert_allclose(bootstrap_kernel_distances(real, two, 200, seeds=(0, 2)), base, atol=1e-6)
+    assert not np.allclose(bootstrap_kernel_distances(real, two, 200, seeds=(3, 1)), base, atol=1e-3)
+    assert not np.allclose(
+        bootstrap_kernel_distances(real, one, 200, seeds=(0, 1)),
+        bootstrap_kernel_distances(real, one, 200, seeds=(0, 2)),
+        atol=1e-3,
+    )
+
+
+def test_p_value_keeps_its_level_and_sees_a_shift():
+    random = np.random.default_rng(5)
+    null = [permutation_p_value(*random.normal(size=(2, 10, 20)), permutations=99, seed=i) for i in range(400)]
+    # Two standard errors and a half around what it says.
+    assert 0.023 <= np.mean(np.array(null) <= 0.05) <= 0.077
+    assert 0.438 <= np.mean(np.array(null) <= 0.5) <= 0.562
+    real, fake = random.normal(size=(2, 12, 20))
+    assert permutation_p_value(real, fake + 2, permutations=199) == 1 / 200
+
+
+def test_p_value_equals_one_by_one_computation():
+    real, fake = relu_features(7, 4, 1), relu_features(5, 4, 2, 0.3)
+    pooled, random = np.concatenate([real, fake]), np.random.default_rng(3)
+    count = 1
+    for _ in range(60):
+        order = random.permutation(12)
+        chosen = np.isin(np.arange(12), order[:7])
+        count += kernel_distance(pooled[chosen], pooled[~chosen]) >= kernel_distance(real, fake) - 1e-9
+    assert permutation_p_value(real, fake, permutations=60, seed=3) == count / 61
+
+
+@pytest.mark.parametrize("n", [5, 6])
+def test_tiny_and_constant_sets_never_give_nan(n):
+    same = np.ones((n, 3))
+    assert kernel_distance(same, same) == 0
+    assert kernel_distance_interval(same, same) == (0, 0)
+    assert permutation_p_value(same, same) == 1
+    assert np.isfinite(bootstrap_kernel_distances(relu_features(n, 3, 1), relu_features(n, 3, 2))).all()
+
+
+def test_what_cannot_be_is_refused():
+    x = relu_features(20, 3, 1)
+    with pytest.raises(ValueError, match="4 rows; at least 5"):
+        kernel_distance_interval(x[:4], x)
+    with pytest.raises(ValueError, match="`size` is 21"):
+        subset_kernel_distance(x, x, size=21)
+    with pytest.raises(ValueError, match="`confidence` is 95"):
+        kernel_distance_interval(x, x, confidence=95)
+    with pytest.raises(ValueError, match="`resamples` is 0"):
+        kernel_distance_interval(x, x, resamples=0)
+    with pytest.raises(ValueError, match="`permutations` is 0"):
+        permutation_p_value(x, x, permutations=0)
+    with pytest.raises(ValueError, match="`subsets` is 0"):
+        subset_kernel_distance(x, x, subsets=0)
