@@ -31,8 +31,8 @@ def steps_per_call(steps: int, at_most: int = 50) -> int:
 class Progress(keras.callbacks.Callback):
     """Tells the logger `tailgan` how far training is, and writes a line of history for every call.
 
-    A log record has `progress`: `task`, `step`, `steps`, `steps_per_second`, `losses` ({name: mean of the last call}) and
-    `eta_seconds`. A line of history is a JSON object of `step`, `steps_per_second` and the same losses.
+    A log record has `progress`: `task`, `step`, `steps`, `steps_per_second`, `losses` ({name: mean of the last call})
+    and `eta_seconds`. A line of history is a JSON object of `step`, `steps_per_second` and the same losses.
     """
 
     def __init__(self, task: str, steps: int, per_call: int, history: Path, done: int = 0):
@@ -114,8 +114,10 @@ class Checkpoint(keras.callbacks.Callback):
         for path in reversed(self._manager.checkpoints):
             try:
                 self._checkpoint.restore(path).assert_consumed()
-            except (tf.errors.OpError, AssertionError) as error:
-                log.warning("checkpoint %s cannot be read, trying the one before: %s", path, str(error).partition("\n")[0])
+            except (tf.errors.OpError, AssertionError, IndexError, ValueError) as error:
+                log.warning(
+                    "checkpoint %s cannot be read, trying the one before: %s", path, str(error).partition("\n")[0]
+                )
                 for variable, value in zip(self._checkpoint.state, initial, strict=True):
                     variable.assign(value)
             else:
@@ -154,7 +156,8 @@ class StopOnNaN(keras.callbacks.Callback):
         """
         bad = ", ".join(f"{name} is {value}" for name, value in (logs or {}).items() if not math.isfinite(value))
         if bad:
+            first, last = epoch * self.per_call + 1, (epoch + 1) * self.per_call
             raise FloatingPointError(
-                f"training diverged between steps {epoch * self.per_call + 1} and {(epoch + 1) * self.per_call}: {bad}; "
+                f"training diverged between steps {first} and {last}: {bad}; "
                 f"last good checkpoint: {self.checkpoint.latest or 'none'}; a lower learning rate may help"
             )

@@ -16,8 +16,8 @@ INNERMOST = 4  # sides are halved while they are longer than this
 def classifier(options: ClassifierOptions, image_shape: tuple[int, int, int], classes: int) -> keras.Model:
     """images [n, H, W, C] float32 in [-1, 1] -> (logits [n, K], features [n, options.features]), float32.
 
-    Features have mean 0 and mean square 1 in each image, so that kernel distances between them have one scale, whichever
-    training made them.
+    Features have mean 0 and mean square 1 in each image, so that kernel distances between them have one scale,
+    whichever training made them.
     """
     image = keras.Input(image_shape, name="image")
     x, channels = image, options.width
@@ -30,22 +30,18 @@ def classifier(options: ClassifierOptions, image_shape: tuple[int, int, int], cl
         x = layers.MaxPooling2D()(x)
         channels = min(2 * channels, MAX_GROWTH * options.width)
     x = layers.Dense(options.features)(layers.GlobalAveragePooling2D()(x))
-    features = layers.LayerNormalization(center=False, scale=False, name="features")(x)
+    features = layers.LayerNormalization(epsilon=1e-6, center=False, scale=False, name="features")(x)
     logits = layers.Dense(classes, name="logits")(layers.Dropout(options.dropout)(features))
     return keras.Model(image, [logits, features], name="classifier")
 
 
-def augmentation(options: ClassifierOptions) -> keras.Sequential:
-    """Images [n, H, W, C] -> the same, randomly shifted and mirrored; for training only."""
-    steps: list[keras.layers.Layer] = []
-    if options.shift:
-        steps.append(layers.RandomTranslation(options.shift, options.shift, fill_mode="nearest"))
-    if options.flip:
-        steps.append(layers.RandomFlip("horizontal"))
-    return keras.Sequential(steps, name="augmentation")
+def augmentation(options: ClassifierOptions) -> list[layers.Layer]:
+    """Layers that shift and mirror images [n, H, W, C] at random, to be put before the network; for training only."""
+    shift = layers.RandomTranslation(options.shift, options.shift, fill_mode="nearest")
+    return ([shift] if options.shift else []) + ([layers.RandomFlip("horizontal")] if options.flip else [])
 
 
-def balanced_softmax_loss(counts: Sequence[int]) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+def balanced_softmax_loss(counts: Sequence[int] | np.ndarray) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """Cross-entropy of softmax(logits + log n) (Ren et al. 2020, eq. 3).
 
     Trained with it on classes of unequal size, the plain logits suit classes of equal size.

@@ -37,6 +37,22 @@ class Examples:
     weights: np.ndarray
     ids: np.ndarray
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C)."""
+        height, width, channels = self.images.shape[1:]
+        return height, width, channels
+
+    def counts(self, classes: int) -> list[int]:
+        """Examples of each of so many classes."""
+        return np.bincount(self.labels, minlength=classes).tolist()
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C)."""
+        height, width, channels = self.images.shape[1:]
+        return height, width, channels
+
     def fingerprint(self) -> str:
         """Hex digest of all that training sees: images, labels and weights, copies and order included."""
         digest = hashlib.sha256()
@@ -95,7 +111,9 @@ def read(patterns: str | Sequence[str], info: DatasetInfo) -> Examples:
     examples = Examples(*(np.concatenate(column) for column in zip(*batches, strict=True)))
     low, high, classes = examples.labels.min(), examples.labels.max(), len(info.classes)
     if low < 0 or high >= classes:
-        raise ValueError(f"{patterns}: labels reach from {low} to {high}, but the {classes} classes have 0..{classes - 1}")
+        raise ValueError(
+            f"{patterns}: labels reach from {low} to {high}, but the {classes} classes have 0..{classes - 1}"
+        )
     return examples
 
 

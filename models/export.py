@@ -42,8 +42,10 @@ class GeneratorModule(tf.Module):
             [tf.debugging.assert_equal(tf.size(label), tf.size(seed), "label and seed differ in length")]
         ):
             known = (label >= 0) & (label < self.classes)
-        images = self.generator([self._latent(seed), tf.where(known, label, 0)], training=False)
-        png = tf.io.encode_png(to_uint8(images))
+        # One row more than was asked for, because convolutions and the PNG encoder do not take a batch of none.
+        rows = tf.concat([tf.where(known, label, 0), [0]], axis=0), tf.concat([seed, [0]], axis=0)
+        images = self.generator([self._latent(rows[1]), rows[0]], training=False)
+        png = tf.io.encode_png(to_uint8(images))[:-1]
         reason = tf.strings.join(["unknown label ", tf.strings.as_string(label), f": allowed 0..{self.classes - 1}"])
         return {"image_bytes": tf.where(known, png, ""), "status": tf.where(known, OK, reason)}
 
@@ -113,7 +115,11 @@ class Generator:
         model = tf.saved_model.load(path)
         signature = model.signatures.get(SIGNATURE)
         inputs = signature.structured_input_signature[1].keys() if signature else set()
-        if signature is None or {"label", "seed"} != inputs or {"image_bytes", "status"} - signature.structured_outputs.keys():
+        if (
+            signature is None
+            or {"label", "seed"} != inputs
+            or {"image_bytes", "status"} - signature.structured_outputs.keys()
+        ):
             raise ValueError(f"{path}: no signature `{SIGNATURE}` from label and seed to image_bytes and status")
         file = Path(path) / METADATA_FILE
         if not file.is_file():

@@ -42,10 +42,12 @@ class JudgeModule(tf.Module):
 def train(options: ClassifierOptions, examples: Examples, classes: int, seed: int, history: Path) -> keras.Model:
     """A trained network of `models.classifier.classifier`; equal arguments give equal weights."""
     keras.utils.set_random_seed(seed)
-    image_shape = examples.images.shape[1:]
+    image_shape = examples.image_shape
     network = classifier(options, image_shape, classes)
-    image = keras.Input(image_shape)
-    model = keras.Model(image, network(augmentation(options)(image))[0])
+    image = augmented = keras.Input(image_shape)
+    for layer in augmentation(options):
+        augmented = layer(augmented)
+    model = keras.Model(image, network(augmented)[0])
     per_call = steps_per_call(options.steps)
     model.compile(
         keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(options.learning_rate, options.steps)),

@@ -45,7 +45,9 @@ class GANOptions(BaseModel):
     batch_size: int = Field(64, ge=1, description="Images a step.")
     generator_optimizer: AdamOptions = Field(AdamOptions(), description="Optimiser of the generator.")
     discriminator_optimizer: AdamOptions = Field(AdamOptions(), description="Optimiser of the discriminator.")
-    ema_decay: float = Field(0.999, ge=0, lt=1, description="Decay of the averaged generator, the one that is exported; warmed up.")
+    ema_decay: float = Field(
+        0.999, ge=0, lt=1, description="Decay of the averaged generator, the one that is exported; warmed up."
+    )
     fake_labels: Literal["data", "uniform", "power"] = Field(
         "data",
         description="Labels of generated images in training: as in the rebalanced data, uniform, or proportional to "

@@ -1,7 +1,7 @@
 """TF-GAN's losses under TensorFlow 2.16 and later. This is the only module that imports TF-GAN.
 
-TF-GAN 2.1 asks for `tf.estimator`, which TensorFlow 2.16 removed. Its losses do not use it, so an empty module takes the
-place of the part that does.
+TF-GAN 2.1 asks for `tf.estimator`, which TensorFlow 2.16 removed. Its losses do not use it, so an empty module takes
+the place of the part that does.
 """
 
 import sys

@@ -30,8 +30,8 @@ def check_image_size(shape: Sequence[int]) -> None:
 def halvings(shape: Sequence[int]) -> int:
     """How often both sides are halved between the image and the innermost feature map.
 
-    A side of 7 * 2^k is halved down to 7, one of 2^k down to 4, but twice at least; where the sides differ, the one that
-    can be halved less often decides.
+    A side of 7 * 2^k is halved down to 7, one of 2^k down to 4, but twice at least; where the sides differ, the one
+    that can be halved less often decides.
 
     >>> halvings((8, 8, 1)), halvings((28, 28, 1)), halvings((32, 32, 3)), halvings((7, 7, 1))
     (2, 2, 3, 0)

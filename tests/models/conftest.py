@@ -80,9 +80,7 @@ def digits() -> Digits:
     rest_images, rest_labels = images[held_out:], labels[held_out:]
     largest = int(np.sum(rest_labels == 0))
     kept = np.concatenate([np.flatnonzero(rest_labels == k)[: int(largest * 10 ** (-k / 9))] for k in range(10)])
-    return Digits(
-        examples_of(rest_images[kept], rest_labels[kept]), examples_of(images[:held_out], labels[:held_out])
-    )
+    return Digits(examples_of(rest_images[kept], rest_labels[kept]), examples_of(images[:held_out], labels[:held_out]))
 
 
 @pytest.fixture(scope="session")
@@ -108,7 +106,12 @@ def fn_args(tmp_path, digits, balanced) -> Callable[..., SimpleNamespace]:
             train_files=[train],
             eval_files=[held_out],
             hyperparameters=hyperparameters,
-            custom_config={"seed": 0, "code_version": "c", "checkpoint_root": str(tmp_path / "checkpoints"), **custom_config},
+            custom_config={
+                "seed": 0,
+                "code_version": "c",
+                "checkpoint_root": str(tmp_path / "checkpoints"),
+                **custom_config,
+            },
             serving_model_dir=str(out / "Format-Serving"),
             model_run_dir=str(out / "model_run"),
         )

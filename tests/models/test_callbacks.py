@@ -13,7 +13,9 @@ from models import callbacks
 from models.callbacks import Checkpoint, Progress, StopOnNaN, steps_per_call
 
 
-@pytest.mark.parametrize(("steps", "expected"), [(2000, 50), (500, 50), (1500, 50), (30, 30), (51, 17), (101, 1), (1, 1)])
+@pytest.mark.parametrize(
+    ("steps", "expected"), [(2000, 50), (500, 50), (1500, 50), (30, 30), (51, 17), (101, 1), (1, 1)]
+)
 def test_a_call_makes_a_whole_part_of_all_steps(steps, expected):
     assert steps_per_call(steps) == expected
 
@@ -58,7 +60,10 @@ def test_progress_tells_the_time_that_is_left(tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(callbacks.time, "monotonic", lambda: next(clock))
     caplog.set_level(logging.INFO, "tailgan")
     finish(Progress("GAN", 100, 10, tmp_path / "history.jsonl"), 0, 2)
-    assert [(r.progress["steps_per_second"], r.progress["eta_seconds"]) for r in caplog.records] == [(2.0, 45.0), (2.0, 40.0)]
+    assert [(r.progress["steps_per_second"], r.progress["eta_seconds"]) for r in caplog.records] == [
+        (2.0, 45.0),
+        (2.0, 40.0),
+    ]
 
 
 @pytest.fixture
@@ -99,7 +104,7 @@ def test_the_newest_is_restored(saved):
 
 
 def test_nothing_is_restored_where_nothing_is(saved):
-    step, value, checkpoint = saved()
+    _, value, checkpoint = saved()
     value.assign([7, 7])
     assert checkpoint.restore() == 0 and checkpoint.latest is None
     np.testing.assert_array_equal(value, [7, 7])
@@ -127,5 +132,7 @@ def test_a_loss_that_is_no_number_stops_training_and_names_everything(saved):
     go(step, value, checkpoint, until=10)
     stop = StopOnNaN(50, checkpoint)
     stop.on_epoch_end(0, {"g_loss": 1.0, "d_loss": 2.0})
-    with pytest.raises(FloatingPointError, match=r"between steps 51 and 100: g_loss is nan; last good checkpoint: .*ckpt-10;"):
+    with pytest.raises(
+        FloatingPointError, match=r"between steps 51 and 100: g_loss is nan; last good checkpoint: .*ckpt-10;"
+    ):
         stop.on_epoch_end(1, {"g_loss": math.nan, "d_loss": 2.0})

@@ -43,7 +43,7 @@ def test_read_images_gives_images_labels_and_ids(make, small, tmp_path):
 
 
 def test_faults_are_told(make, small, tmp_path):
-    with pytest.raises(ValueError, match="no file matches .*nothing"):
+    with pytest.raises(ValueError, match=r"no file matches .*nothing"):
         data.read(f"{tmp_path}/nothing/*", make.info_of(small))
     empty = make.examples_of(small.images[:0], small.labels[:0])
     with pytest.raises(ValueError, match="no examples in the files"):
@@ -87,7 +87,9 @@ def test_images_labels_and_weights_stay_together(small):
 def test_equal_seeds_give_equal_batches(small):
     for one, other in zip(batches(small, 8, 1, 6), batches(small, 8, 1, 6), strict=True):
         assert all(map(np.array_equal, one, other))
-    assert any(not np.array_equal(a[0], b[0]) for a, b in zip(batches(small, 8, 1, 2), batches(small, 8, 2, 2), strict=True))
+    assert any(
+        not np.array_equal(a[0], b[0]) for a, b in zip(batches(small, 8, 1, 2), batches(small, 8, 2, 2), strict=True)
+    )
 
 
 @pytest.mark.parametrize("skip", [1, 3, 4, 7])

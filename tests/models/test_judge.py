@@ -41,17 +41,19 @@ def test_shapes_and_scale_of_the_features(shape):
 
 def test_augmentation_shifts_and_mirrors_only_as_asked():
     images = tf.constant(np.random.default_rng(0).uniform(-1, 1, (16, 8, 8, 1)).astype(np.float32))
-    plain = augmentation(ClassifierOptions(shift=0, flip=False))
-    np.testing.assert_array_equal(plain(images, training=True), images)
-    mirrored = augmentation(ClassifierOptions(shift=0, flip=True))(images, training=True).numpy()
+    assert augmentation(ClassifierOptions(shift=0, flip=False)) == []
+    (flip,) = augmentation(ClassifierOptions(shift=0, flip=True))
+    mirrored = flip(images, training=True).numpy()
     flipped = [np.array_equal(m, i[:, ::-1]) for m, i in zip(mirrored, images.numpy(), strict=True)]
     kept = [np.array_equal(m, i) for m, i in zip(mirrored, images.numpy(), strict=True)]
     assert any(flipped) and any(kept) and all(f or k for f, k in zip(flipped, kept, strict=True))
-    shifted = augmentation(ClassifierOptions(shift=0.25, flip=False))(images, training=True).numpy()
+    (shift,) = augmentation(ClassifierOptions(shift=0.25, flip=False))
+    shifted = shift(images, training=True).numpy()
     assert np.all(np.any(shifted != images.numpy(), axis=(1, 2, 3)))
 
 
-def test_recalls_are_per_class(judge, digits):
+def test_recalls_are_per_class(digits):
+    judge = judge_module.JudgeModule(classifier(QUICK, (8, 8, 1), 10))
     recalls = judge_module.recalls(judge, digits.eval, 11)
     predicted = judge.judge(digits.eval.images)["probabilities"].numpy().argmax(1)
     for label in range(10):
@@ -68,12 +70,8 @@ def test_the_judge_is_good_on_balanced_held_out_images_though_trained_on_a_long_
 
 
 def test_equal_seeds_train_equal_judges(digits, tmp_path):
-    one, again, other = (
-        np.concatenate([w.ravel() for w in judge_module.train(QUICK, digits.train, 10, seed, tmp_path / "h").get_weights()])
-        for seed in (0, 0, 1)
-    )
-    np.testing.assert_array_equal(one, again)
-    assert np.any(one != other)
+    one, again = (judge_module.train(QUICK, digits.train, 10, 0, tmp_path / "h").get_weights() for _ in range(2))
+    assert all(map(np.array_equal, one, again))
 
 
 def test_run_fn_exports_a_judge_and_says_how_good_it_is(fn_args, digits, caplog):

@@ -50,7 +50,7 @@ def test_each_class_has_gradients_of_its_own_in_both_networks():
 
 
 def test_a_size_that_does_not_fit_is_refused():
-    with pytest.raises(ValueError, match="30 pixels.*28 and 32"):
+    with pytest.raises(ValueError, match=r"30 pixels.*28 and 32"):
         build_networks(SMALL, (30, 30, 1), classes=2)
 
 
