@@ -37,12 +37,6 @@ class Examples:
     weights: np.ndarray
     ids: np.ndarray
 
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(H, W, C)."""
-        height, width, channels = self.images.shape[1:]
-        return height, width, channels
-
     def counts(self, classes: int) -> list[int]:
         """Examples of each of so many classes."""
         return np.bincount(self.labels, minlength=classes).tolist()
