@@ -41,7 +41,7 @@ def augmentation(options: ClassifierOptions) -> list[layers.Layer]:
     return ([shift] if options.shift else []) + ([layers.RandomFlip("horizontal")] if options.flip else [])
 
 
-def balanced_softmax_loss(counts: Sequence[int] | np.ndarray) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+def balanced_softmax_loss(counts: Sequence[int]) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """Cross-entropy of softmax(logits + log n) (Ren et al. 2020, eq. 3).
 
     Trained with it on classes of unequal size, the plain logits suit classes of equal size.

@@ -51,7 +51,7 @@ def train(options: ClassifierOptions, examples: Examples, classes: int, seed: in
     per_call = steps_per_call(options.steps)
     model.compile(
         keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(options.learning_rate, options.steps)),
-        balanced_softmax_loss(np.bincount(examples.labels, minlength=classes)),
+        balanced_softmax_loss(examples.counts(classes)),
         metrics=["accuracy"],
         steps_per_execution=per_call,
         jit_compile=False,
@@ -73,7 +73,7 @@ def recalls(module: JudgeModule, examples: Examples, classes: int) -> np.ndarray
     pieces = np.array_split(examples.images, -(-len(examples.images) // EVALUATE_AT_ONCE))
     predicted = np.concatenate([module.judge(piece)["logits"].numpy().argmax(axis=1) for piece in pieces])
     hits = np.bincount(examples.labels[predicted == examples.labels], minlength=classes)
-    counts = np.bincount(examples.labels, minlength=classes)
+    counts = np.array(examples.counts(classes))
     return np.divide(hits, counts, out=np.full(classes, np.nan), where=counts > 0)
 
 

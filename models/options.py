@@ -10,7 +10,7 @@ class ClassifierOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    steps: int = Field(600, ge=1, description="Training steps.")
+    steps: int = Field(1200, ge=1, description="Training steps.")
     batch_size: int = Field(64, ge=1, description="Images a step.")
     learning_rate: float = Field(2e-3, gt=0, description="Peak learning rate of Adam, decayed by a cosine to zero.")
     width: int = Field(16, ge=4, description="Channels of the first convolution, doubled at each halving of the image.")

@@ -22,9 +22,7 @@ from models.options import AdamOptions, GANOptions
 log = logging.getLogger("tailgan")
 
 
-def fake_label_probabilities(
-    options: GANOptions, counts: Sequence[int] | np.ndarray, counts_before: Sequence[int] | np.ndarray
-) -> np.ndarray:
+def fake_label_probabilities(options: GANOptions, counts: Sequence[int], counts_before: Sequence[int]) -> np.ndarray:
     """How often each class is generated in training, float64 [K], of sum 1.
 
     >>> fake_label_probabilities(GANOptions(fake_labels="power", fake_labels_alpha=0.5), [4, 4], [9, 1])
@@ -66,7 +64,7 @@ def build(options: GANOptions, examples: Examples, classes: int, hyperparameters
     """
     keras.utils.set_random_seed(seed)
     generator, discriminator = build_networks(options, examples.image_shape, classes)
-    counts = np.bincount(examples.labels, minlength=classes)
+    counts = examples.counts(classes)
     probabilities = fake_label_probabilities(options, counts, hyperparameters.get("counts_before", counts))
     with np.errstate(divide="ignore"):  # a class that is never generated has log 0
         log_probabilities = np.log(probabilities)

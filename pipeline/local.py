@@ -8,8 +8,8 @@ from pathlib import Path
 
 from components.evaluator.constants import EVALUATION_FILE
 from components.evaluator.served import what_serves
-from pipeline import record, results
-from pipeline.config import Config
+from pipeline import lock, record, results
+from pipeline.config import Config, ConfigError
 from pipeline.display import Display, logs_to
 
 EXIT_CODES = {"pushed": 0, "already_serving": 0, "not_blessed": 3, "failed": 1, "interrupted": 130}
@@ -25,14 +25,20 @@ def run(config: Config, root: Path, verbose: bool = False, debug: bool = False) 
       root: directory of everything that is written; made if absent.
       verbose: show the logs of TFX, TensorFlow and Beam instead of writing them to `<root>/logs`.
       debug: let the exception of a failed node through.
+
+    Raises:
+      ConfigError: if `root` cannot be written, or another run is at work there.
     """
     root = root.resolve()
-    (root / "logs").mkdir(parents=True, exist_ok=True)
+    try:
+        (root / "logs").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{root}: cannot be written: {error.strerror}") from None
     started = datetime.datetime.now(datetime.UTC)
     run_id = started.strftime("%Y%m%dT%H%M%S.%fZ")
     log_path = None if verbose else root / "logs" / f"{run_id}.log"
-    (root / "config.yaml").write_text(config.as_yaml())
-    with logs_to(log_path) as screen, Display(screen) as display:
+    with lock.locked(root), logs_to(log_path) as screen, Display(screen) as display:
+        (root / "config.yaml").write_text(config.as_yaml())
         display.console.print(f"[bold]{config.name}[/] in {_short(root)}", highlight=False)
         display.busy("loading TFX and TensorFlow")
         from pipeline import build, node
