@@ -4,6 +4,7 @@ import datetime
 import json
 import logging
 import os
+import sys
 from pathlib import Path
 
 from components.evaluator.constants import EVALUATION_FILE
@@ -150,7 +151,7 @@ def _tell(root: Path, state: record.RunRecord, display: Display) -> None:
         out.print(f"  - {reason}", markup=False)
     out.print(f"Report: {_short(root / 'report.html')}")
     if served:
-        name = next(iter(told["per_class"]))
+        name = min(told["per_class"], key=lambda name: told["per_class"][name]["train_real"])
         out.print(
-            f"Try:    tailgan sample --root {_short(root)} --label {name} --count 8 --out {name}.png", markup=False
+            f"Try:    {sys.argv[0]} sample --root {_short(root)} --label {name} --count 8 --out {name}.png", markup=False
         )

@@ -19,6 +19,8 @@ from pipeline.record import RunRecord
 
 FILE_NAME = "report.html"
 MAX_CLASSES_SHOWN = 100
+SHOWN_HEIGHT = 40  # pixels, about
+GAP = 3
 _LINES = ("#0072b2", "#d55e00")  # of the palette of Okabe and Ito, told apart by colour-blind readers too
 
 
@@ -78,13 +80,18 @@ def _rows(per_class: dict[str, dict[str, Any]], samples: dict[str, np.ndarray]) 
 
 
 def _strip(images: np.ndarray) -> str:
-    """uint8 [n, H, W, C] side by side, as a PNG data URI; "" for none."""
+    """uint8 [n, H, W, C] side by side, enlarged by a whole factor where small, as a PNG data URI; "" for none."""
     if not len(images):
         return ""
-    gap = np.zeros((*images.shape[:2], max(1, images.shape[2] // 16), images.shape[3]), np.uint8)
-    strip = np.concatenate([part for image, g in zip(images, gap, strict=True) for part in (image, g)][:-1], axis=1)
+    n, height, width, _ = images.shape
+    factor = max(1, round(SHOWN_HEIGHT / height))
+    size = (width * factor, height * factor)
+    strip = Image.new("RGBA", (n * (size[0] + GAP) - GAP, size[1]))  # gaps are transparent
+    for i, image in enumerate(images):
+        tile = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+        strip.paste(tile.resize(size, Image.Resampling.NEAREST), (i * (size[0] + GAP), 0))
     buffer = io.BytesIO()
-    Image.fromarray(strip[..., 0] if strip.shape[-1] == 1 else strip).save(buffer, "PNG")
+    strip.save(buffer, "PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 

@@ -12,6 +12,8 @@ from components.evaluator.served import what_serves
 from pipeline.config import ConfigError
 from pipeline.record import RunRecord
 
+GREY = {"L": 128, "RGB": (128, 128, 128)}
+
 
 def model_dir(root: Path) -> Path:
     """Directory of the generator that serves from a root.
@@ -80,12 +82,12 @@ def _folder(name: str) -> str:
 
 
 def _grid(pngs: Sequence[bytes], columns: int) -> Image.Image:
-    """A grid, row by row, one dark pixel or more between the images."""
+    """A grid, row by row, one grey pixel or more between the images."""
     images = [Image.open(io.BytesIO(png)) for png in pngs]
     width, height = images[0].size
     gap = max(1, width // 16)
     rows = -(-len(images) // columns)
-    grid = Image.new(images[0].mode, (columns * (width + gap) - gap, rows * (height + gap) - gap))
+    grid = Image.new(images[0].mode, (columns * (width + gap) - gap, rows * (height + gap) - gap), GREY[images[0].mode])
     for i, image in enumerate(images):
         grid.paste(image, ((i % columns) * (width + gap), (i // columns) * (height + gap)))
     return grid
