@@ -153,5 +153,6 @@ def _tell(root: Path, state: record.RunRecord, display: Display) -> None:
     if served:
         name = min(told["per_class"], key=lambda name: told["per_class"][name]["train_real"])
         out.print(
-            f"Try:    {sys.argv[0]} sample --root {_short(root)} --label {name} --count 8 --out {name}.png", markup=False
+            f"Try:    {sys.argv[0]} sample --root {_short(root)} --label {name} --count 8 --out {name}.png",
+            markup=False,
         )
