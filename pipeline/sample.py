@@ -2,6 +2,7 @@
 
 import io
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,8 +12,6 @@ from PIL import Image
 from components.evaluator.served import what_serves
 from pipeline.config import ConfigError
 from pipeline.record import RunRecord
-
-GREY = {"L": 128, "RGB": (128, 128, 128)}
 
 
 def model_dir(root: Path) -> Path:
@@ -54,7 +53,9 @@ def sample(model: Path, labels: Sequence[str], count: int, seed: int, out: Path)
     Raises:
       ConfigError: for an unknown class or a directory that holds no generator.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what TensorFlow says on loading is for no one who samples
+    # What TensorFlow and its plug-ins say on loading is for no one who samples.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    warnings.filterwarnings("ignore", category=FutureWarning, module="google")
     from models.export import Generator
 
     try:
@@ -87,7 +88,7 @@ def _grid(pngs: Sequence[bytes], columns: int) -> Image.Image:
     width, height = images[0].size
     gap = max(1, width // 16)
     rows = -(-len(images) // columns)
-    grid = Image.new(images[0].mode, (columns * (width + gap) - gap, rows * (height + gap) - gap), GREY[images[0].mode])
+    grid = Image.new(images[0].mode, (columns * (width + gap) - gap, rows * (height + gap) - gap), "grey")
     for i, image in enumerate(images):
         grid.paste(image, ((i % columns) * (width + gap), (i // columns) * (height + gap)))
     return grid
