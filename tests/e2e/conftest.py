@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,10 +29,23 @@ class Root:
             env={**os.environ, "PYTHONPATH": str(HOME)},
         )
 
-    def run(self, config: str, *overrides: str) -> subprocess.CompletedProcess:
-        """`tailgan run` of a shipped configuration."""
+    def run_args(self, config: str, *overrides: str) -> list[str]:
+        """The arguments of `tailgan run` for a shipped configuration."""
         sets = [part for override in overrides for part in ("--set", override)]
-        return self.tailgan("run", str(HOME / "configs" / config), "--root", str(self.path), *sets)
+        return ["run", str(HOME / "configs" / config), "--root", str(self.path), *sets]
+
+    def run(self, config: str, *overrides: str) -> subprocess.CompletedProcess:
+        """`tailgan run` of a shipped configuration, to its end."""
+        return self.tailgan(*self.run_args(config, *overrides))
+
+    def start(self, config: str, *overrides: str) -> subprocess.Popen:
+        """The same, under way."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "pipeline.cli", *self.run_args(config, *overrides)],
+            cwd=HOME,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
 
     def report(self) -> dict:
         """`tailgan report --json`."""
@@ -54,6 +68,12 @@ class Root:
 @pytest.fixture(scope="module")
 def root(tmp_path_factory) -> Root:
     return Root(tmp_path_factory.mktemp("work") / "root")
+
+
+@pytest.fixture
+def new_root(tmp_path) -> Callable[[str], Root]:
+    """Makes roots by name, for tests that need more than one."""
+    return lambda name: Root(tmp_path / name)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,31 @@
+"""A run that is killed in the middle of training goes on from its checkpoint, to the very same generator."""
+
+import signal
+import time
+
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+QUICK = ("gan.steps=400", "gan.checkpoint_every=50", "classifier.steps=50", "gate.samples_per_class=20")
+
+
+def figures(report):
+    return {key: report[key] for key in ("rules", "fid", "kid", "inception_score", "null", "per_class", "judge")}
+
+
+def test_a_killed_training_ends_with_the_figures_of_an_undisturbed_one(new_root):
+    killed, undisturbed = new_root("killed"), new_root("undisturbed")
+    process = killed.start("digits.yaml", *QUICK)
+    while not list(killed.path.glob("checkpoints/*/ckpt-*.index")):
+        assert process.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert killed.states["GAN"] == "running" and killed.versions == []
+
+    again = killed.run("digits.yaml", *QUICK)
+    assert "going on from step" in again.stdout, again.stdout + again.stderr
+    assert killed.states["Judge"] == "cached"
+    assert undisturbed.run("digits.yaml", *QUICK).returncode == again.returncode
+    assert figures(killed.report()) == figures(undisturbed.report())
