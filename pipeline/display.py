@@ -14,7 +14,12 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 PLAIN_INTERVAL = 10.0  # seconds between progress lines where there is no terminal
 
-_MARKS = {"complete": "[green]done[/]  ", "cached": "[cyan]cached[/]", "failed": "[red]failed[/]"}
+_MARKS = {
+    "complete": "[green]done[/]   ",
+    "cached": "[cyan]cached[/] ",
+    "failed": "[red]failed[/] ",
+    "stopped": "[yellow]stopped[/]",
+}
 
 
 @contextmanager
@@ -96,7 +101,7 @@ class Display(logging.Handler):
         self.busy(node_id)
 
     def node_ended(self, node_id: str, state: str, seconds: float) -> None:
-        """A node ended as `complete`, `cached` or `failed`."""
+        """A node ended as `complete`, `cached`, `failed` or `stopped`."""
         self.idle()
         self.console.print(f"  {_MARKS[state]}  {node_id:<{self._width}} {seconds:8.1f} s")
 

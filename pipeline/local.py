@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import sys
+import time
 from pathlib import Path
 
 from components.evaluator.constants import EVALUATION_FILE
@@ -95,14 +96,16 @@ def _run_nodes(ir, root: Path, state: record.RunRecord, display: Display) -> Non
         mine.state = "running"
         state.save(root)
         display.node_started(node_id, width)
+        start = time.monotonic()
         try:
             result = node.launch(ir, node_id, connection)
-        except BaseException:
-            mine.state = "failed"
-            display.node_ended(node_id, "failed", 0.0)
+            mine.state, mine.outputs = result.state, result.outputs
+        except BaseException as error:
+            mine.state = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
             raise
-        mine.state, mine.seconds, mine.outputs = result.state, round(result.seconds, 2), result.outputs
-        display.node_ended(node_id, result.state, result.seconds)
+        finally:
+            mine.seconds = round(time.monotonic() - start, 2)
+            display.node_ended(node_id, mine.state, mine.seconds)
     state.save(root)
 
 

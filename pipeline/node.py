@@ -3,7 +3,6 @@
 A local run loops over `launch`; a task of a cluster calls it once.
 """
 
-import time
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -37,12 +36,10 @@ class NodeResult:
 
     Attributes:
       state: `complete`, or `cached` when an earlier execution was re-used.
-      seconds: wall time of the launch.
       outputs: {output name: uris}.
     """
 
     state: State
-    seconds: float
     outputs: dict[str, list[str]] = field(default_factory=dict)
 
 
@@ -88,7 +85,6 @@ def launch(ir: pipeline_pb2.Pipeline, node_id: str, connection: Any) -> NodeResu
     node = next(n.pipeline_node for n in ir.nodes if n.pipeline_node.node_info.id == node_id)
     deployment = runner_utils.extract_local_deployment_config(ir)
     store = metadata.Metadata(connection)
-    start = time.monotonic()
     try:
         info = launcher.Launcher(
             pipeline_node=node,
@@ -110,7 +106,7 @@ def launch(ir: pipeline_pb2.Pipeline, node_id: str, connection: Any) -> NodeResu
                 node_id, "its inputs could not be resolved: an upstream node has not completed in this run"
             )
         outputs = _outputs(store.store, info.execution_id)
-    return NodeResult(state, time.monotonic() - start, outputs)
+    return NodeResult(state, outputs)
 
 
 def _outputs(store: Any, execution_id: int) -> dict[str, list[str]]:

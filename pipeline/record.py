@@ -16,7 +16,7 @@ class NodeRecord(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    state: Literal["pending", "running", "complete", "cached", "failed"] = "pending"
+    state: Literal["pending", "running", "complete", "cached", "failed", "stopped"] = "pending"
     seconds: float | None = None
     outputs: dict[str, list[str]] = {}
 

@@ -1,4 +1,4 @@
-"""A run that is killed in the middle of training goes on from its checkpoint, to the very same generator."""
+"""Runs that do not come to their end: killed, they go on to the very same generator; interrupted, they stop cleanly."""
 
 import signal
 import time
@@ -29,3 +29,15 @@ def test_a_killed_training_ends_with_the_figures_of_an_undisturbed_one(new_root)
     assert killed.states["Judge"] == "cached"
     assert undisturbed.run("digits.yaml", *QUICK).returncode == again.returncode
     assert figures(killed.report()) == figures(undisturbed.report())
+
+
+def test_an_interrupted_run_stops_cleanly_and_says_so(new_root):
+    root = new_root("interrupted")
+    process = root.start("digits.yaml", "gan.steps=100000", "gan.checkpoint_every=50", "classifier.steps=20")
+    while not list(root.path.glob("checkpoints/*/ckpt-*.index")):
+        assert process.poll() is None, "the run ended before it could be interrupted"
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 130
+    assert root.states["GAN"] == "stopped" and root.states["Pusher"] == "pending" and root.versions == []
+    assert "interrupted" in root.tailgan("status", "--root", str(root.path)).stdout
