@@ -4,6 +4,7 @@ import datetime
 import json
 import logging
 import os
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -155,7 +156,16 @@ def _tell(root: Path, state: record.RunRecord, display: Display) -> None:
     out.print(f"Report: {_short(root / 'report.html')}")
     if served:
         name = min(told["per_class"], key=lambda name: told["per_class"][name]["train_real"])
-        out.print(
-            f"Try:    {sys.argv[0]} sample --root {_short(root)} --label {name} --count 8 --out {name}.png",
-            markup=False,
-        )
+        command = [
+            sys.argv[0],
+            "sample",
+            "--root",
+            _short(root),
+            "--label",
+            name,
+            "--count",
+            "8",
+            "--out",
+            "samples.png",
+        ]
+        out.print(f"Try:    {shlex.join(command)}", markup=False)
