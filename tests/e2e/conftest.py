@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -45,6 +46,8 @@ class Root:
             cwd=HOME,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            # A shell lets what it starts in the background ignore interrupts, and so would all that comes of it.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def report(self) -> dict:

@@ -38,6 +38,9 @@ def test_an_interrupted_run_stops_cleanly_and_says_so(new_root):
         assert process.poll() is None, "the run ended before it could be interrupted"
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=60) == 130
+    try:
+        assert process.wait(timeout=60) == 130
+    finally:
+        process.kill()
     assert root.states["GAN"] == "stopped" and root.states["Pusher"] == "pending" and root.versions == []
     assert "interrupted" in root.tailgan("status", "--root", str(root.path)).stdout
