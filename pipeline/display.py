@@ -71,7 +71,8 @@ class Display(logging.Handler):
         self._width = 0
 
     def __enter__(self) -> "Display":
-        self._bar.start() if self.console.is_terminal else None
+        if self.console.is_terminal:
+            self._bar.start()
         logger = logging.getLogger("tailgan")
         logger.addHandler(self)
         logger.setLevel(logging.INFO)

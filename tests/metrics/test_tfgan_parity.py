@@ -2,15 +2,16 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from scipy.special import softmax
 
+import models.tfgan  # noqa: F401  (it makes tensorflow_gan importable)
 from metrics.frechet import frechet_distance
 from metrics.inception_score import inception_score
 from metrics.kernel import kernel_distance
 
-tf = pytest.importorskip("tensorflow")
-pytest.importorskip("models.tfgan")  # It makes tensorflow_gan importable.
-classifier_metrics = pytest.importorskip("tensorflow_gan.python.eval.classifier_metrics")
+# isort: split
+from tensorflow_gan.python.eval import classifier_metrics
 
 
 @pytest.fixture(scope="module")
