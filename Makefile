@@ -35,7 +35,7 @@ format: install  ## The formatter, and the fixes that are safe.
 	.venv/bin/ruff check --fix .
 
 bench: install  ## The benchmarks, each a table.
-	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(PY) "$$file" || exit 1; done
+	@for file in benchmarks/*.py; do echo "== $$file"; $(PY) "$$file" || exit 1; done
 
 lock: install  ## requirements.txt anew from pyproject.toml.
 	@bash scripts/install.sh lock

@@ -1,4 +1,4 @@
-"""The demo over seeds: `python benchmarks/bench_demo.py [SEED ...]` (default 0 1 2).
+"""The demo over seeds: `python benchmarks/demo.py [SEED ...]` (default 0 1 2).
 
 Runs `tailgan run configs/digits.yaml` twice a seed, each in a process and a root of its own, and prints a table: wall
 time of both runs, peak memory of the larger process, and what the report says of the generator.
