@@ -5,7 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,21 +15,52 @@ import pytest
 HOME = Path(__file__).parent.parent.parent
 
 
+class Zygote:
+    """Starts the command line in forks of a process that has imported TFX and TensorFlow already (see zygote.py)."""
+
+    def __init__(self, home: Path = HOME):
+        """Takes the folder of the project, for tests that run an edited copy of it."""
+        self._server = subprocess.Popen(
+            [sys.executable, str(home / "tests" / "e2e" / "zygote.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(home), "TF_CPP_MIN_LOG_LEVEL": "3"},
+        )
+
+    def _ask(self, **command: object) -> dict:
+        assert self._server.stdin and self._server.stdout
+        self._server.stdin.write(json.dumps(command) + "\n")
+        self._server.stdin.flush()
+        return json.loads(self._server.stdout.readline())
+
+    def start(self, args: Sequence[str], cwd: Path, out: str = os.devnull, err: str = os.devnull) -> int:
+        """Pid of a process that runs `tailgan` with these arguments."""
+        return self._ask(argv=list(args), cwd=str(cwd), out=out, err=err)["pid"]
+
+    def wait(self, pid: int) -> int:
+        """Exit code of that process once it has ended; negative for a signal."""
+        return self._ask(wait=pid)["code"]
+
+    def close(self) -> None:
+        """Ends the process that forks."""
+        self._server.communicate()
+
+
 @dataclass(frozen=True)
 class Root:
     """A root and the means to run things on it."""
 
     path: Path
+    zygote: Zygote
 
     def tailgan(self, *args: str) -> subprocess.CompletedProcess:
-        """Runs the real command in a process of its own."""
-        return subprocess.run(
-            [sys.executable, "-m", "pipeline.cli", *args],
-            capture_output=True,
-            text=True,
-            cwd=self.path.parent,
-            env={**os.environ, "PYTHONPATH": str(HOME)},
-        )
+        """Runs the command to its end, in a process of its own."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("r") as out, tempfile.NamedTemporaryFile("r") as err:
+            code = self.zygote.wait(self.zygote.start(args, self.path.parent, out.name, err.name))
+            return subprocess.CompletedProcess(args, code, out.read(), err.read())
 
     def run_args(self, config: str, *overrides: str) -> list[str]:
         """The arguments of `tailgan run` for a shipped configuration."""
@@ -40,7 +72,7 @@ class Root:
         return self.tailgan(*self.run_args(config, *overrides))
 
     def start(self, config: str, *overrides: str) -> subprocess.Popen:
-        """The same, under way."""
+        """The same, under way, started as a shell starts it."""
         return subprocess.Popen(
             [sys.executable, "-m", "pipeline.cli", *self.run_args(config, *overrides)],
             cwd=HOME,
@@ -68,15 +100,22 @@ class Root:
         return sorted((self.path / "serving" / "generator").glob("[0-9]*"))
 
 
+@pytest.fixture(scope="session")
+def zygote() -> Iterator[Zygote]:
+    server = Zygote()
+    yield server
+    server.close()
+
+
 @pytest.fixture(scope="module")
-def root(tmp_path_factory) -> Root:
-    return Root(tmp_path_factory.mktemp("work") / "root")
+def root(tmp_path_factory, zygote) -> Root:
+    return Root(tmp_path_factory.mktemp("work") / "root", zygote)
 
 
 @pytest.fixture
-def new_root(tmp_path) -> Callable[[str], Root]:
+def new_root(tmp_path, zygote) -> Callable[[str], Root]:
     """Makes roots by name, for tests that need more than one."""
-    return lambda name: Root(tmp_path / name)
+    return lambda name: Root(tmp_path / name, zygote)
 
 
 @pytest.fixture(scope="session")
