@@ -5,6 +5,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from models.files import write_whole
+
 FILE_NAME = "dataset.json"
 
 
@@ -47,7 +49,4 @@ class DatasetInfo(BaseModel):
 
     def save(self, uri: str) -> None:
         """Writes `dataset.json` below `uri`, whole or not at all."""
-        path = Path(uri) / FILE_NAME
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(self.model_dump_json(indent=2))
-        temporary.replace(path)
+        write_whole(Path(uri) / FILE_NAME, self.model_dump_json(indent=2))

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from models.data import decode, to_uint8
 from models.dataset import DatasetInfo
+from models.files import write_whole
 
 METADATA_FILE = "assets.extra/tailgan.json"  # TensorFlow Serving leaves `assets.extra` alone
 SIGNATURE = "serving_default"
@@ -80,9 +81,7 @@ def export_generator(generator: keras.Model, path: str, info: DatasetInfo) -> No
     }
     file = Path(path) / METADATA_FILE
     file.parent.mkdir(exist_ok=True)
-    temporary = file.with_suffix(".tmp")
-    temporary.write_text(json.dumps(metadata, indent=2))
-    temporary.replace(file)
+    write_whole(file, json.dumps(metadata, indent=2))
 
 
 def _fingerprint(generator: keras.Model, classes: tuple[str, ...]) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 from tfx.components import ExampleValidator, Pusher, SchemaGen, StatisticsGen, Trainer
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
+from tfx.dsl.components.base import executor_spec
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration import pipeline
 from tfx.proto import pusher_pb2
@@ -12,6 +13,7 @@ from tfx.proto import pusher_pb2
 from components.data_guard.component import DataGuard
 from components.evaluator.component import Evaluator
 from components.example_gen.component import ExampleGen
+from components.pusher import executor
 from components.rebalancer.component import Rebalancer
 from pipeline.code_version import code_version
 from pipeline.config import Config
@@ -86,6 +88,7 @@ def create_pipeline(config: Config, root: str) -> pipeline.Pipeline:
         push_destination=pusher_pb2.PushDestination(
             filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=serving_dir(root, config))
         ),
+        custom_executor_spec=executor_spec.ExecutorClassSpec(executor.Executor),
     )
     return pipeline.Pipeline(
         pipeline_name=config.name,

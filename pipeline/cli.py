@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 a run failed, 2 usage or configuration, 3 the gate did not
 """
 
 import argparse
+import functools
 import json
 import os
 import sys
@@ -88,12 +89,14 @@ def _root(given: Path | None) -> Path:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from pipeline.config import load
+    from pipeline.config import load, locate
 
     config = load(args.config, args.overrides)
     from pipeline import local
 
-    state = local.run(config, args.root or RUNS / args.config.stem, verbose=args.verbose, debug=args.debug)
+    root = args.root or RUNS / args.config.stem
+    locate_key = functools.partial(locate, args.config, args.overrides)
+    state = local.run(config, root, locate_key, verbose=args.verbose, debug=args.debug)
     if state.error:
         where = f"; all of it in {state.log}" if state.log else ""
         print(f"tailgan: {state.error}{where}", file=sys.stderr)
@@ -109,6 +112,7 @@ def _config(args: argparse.Namespace) -> int:
 
 def _status(args: argparse.Namespace) -> int:
     from pipeline.config import ConfigError
+    from pipeline.lock import holder
     from pipeline.record import RunRecord
 
     root = _root(args.root)
@@ -118,7 +122,10 @@ def _status(args: argparse.Namespace) -> int:
     if args.json:
         print(record.model_dump_json(indent=2))
         return 0
-    print(f"{root}: {record.outcome.replace('_', ' ')} (run {record.run_id}, started {record.started})")
+    outcome = record.outcome.replace("_", " ")
+    if outcome == "running" and holder(root) != record.pid:
+        outcome = f"broken off: its process, {record.pid}, is gone; the same `tailgan run` goes on from there"
+    print(f"{root}: {outcome} (run {record.run_id}, started {record.started})")
     for node_id, node in record.nodes.items():
         seconds = f"{node.seconds:8.1f} s" if node.seconds is not None else ""
         print(f"  {node.state:<9} {node_id:<{max(map(len, record.nodes))}} {seconds}".rstrip())

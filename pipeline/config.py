@@ -5,9 +5,11 @@ module or below it imports TensorFlow, so that a fault in a configuration is tol
 """
 
 import difflib
+import reprlib
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -99,7 +101,22 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     Raises:
       ConfigError: all faults at once, each with file, line and key (or the override it is in).
     """
-    path = Path(path)
+    values, where = _read(Path(path), overrides)
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        lines = [_explain(fault, where) for fault in error.errors()]
+        raise ConfigError("\n".join(dict.fromkeys(lines))) from None
+
+
+def locate(path: str | Path, overrides: Sequence[str], key: str) -> str:
+    """File and line, or the override, that a key such as `data.root` comes from, for messages."""
+    _, where = _read(Path(path), overrides)
+    return where(tuple(key.split(".")))
+
+
+def _read(path: Path, overrides: Sequence[str]) -> tuple[dict[str, Any], Callable[[Location], str]]:
+    """The values of a file with the overrides put in, and where each comes from."""
     tree, values = _read_yaml(path)
     source: dict[Location, str] = {}
     for text in overrides:
@@ -107,11 +124,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         _put(values, location, value, text)
         source[location] = f"--set {text}"
     values.setdefault("name", path.stem)
-    try:
-        return Config.model_validate(values)
-    except ValidationError as error:
-        lines = [_explain(fault, path, tree, source) for fault in error.errors()]
-        raise ConfigError("\n".join(dict.fromkeys(lines))) from None
+    return values, partial(_where, path, tree, source)
 
 
 def _read_yaml(path: Path) -> tuple[yaml.Node | None, dict[str, Any]]:
@@ -128,11 +141,28 @@ def _read_yaml(path: Path) -> tuple[yaml.Node | None, dict[str, Any]]:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
         raise ConfigError(f"{where}: not YAML: {getattr(error, 'problem', None) or error}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: nested too deeply") from None
+    _check_keys(tree, path)
     if values is None:
         return None, {}
     if not isinstance(values, dict):
         raise ConfigError(f"{path}:1: a configuration is a mapping of sections ({', '.join(Config.model_fields)})")
     return tree, values
+
+
+def _check_keys(tree: yaml.Node | None, path: Path) -> None:
+    """Refuses a key that stands twice in a section, of which YAML would take the last without a word."""
+    if isinstance(tree, yaml.MappingNode):
+        seen: dict[str, int] = {}
+        for key, value in tree.value:
+            line = key.start_mark.line + 1
+            if key.value in seen:
+                raise ConfigError(f"{path}:{line}: key `{key.value}` stands in line {seen[key.value]} already")
+            if isinstance(key, yaml.ScalarNode):
+                seen[key.value] = line
+            if value.start_mark.line + 1 >= line:  # an alias leads back to where its anchor is, which was looked at
+                _check_keys(value, path)
 
 
 def _parse_override(text: str) -> tuple[tuple[str, ...], Any]:
@@ -156,27 +186,30 @@ def _put(values: dict[str, Any], location: tuple[str, ...], value: Any, text: st
     values[location[-1]] = value
 
 
-def _explain(fault: Any, path: Path, tree: yaml.Node | None, source: dict[Location, str]) -> str:
+def _where(path: Path, tree: yaml.Node | None, source: dict[Location, str], location: Location) -> str:
+    """The override that a place in the configuration comes from, or else file and line."""
+    for key, text in source.items():
+        if all(a == b for a, b in zip(key, location, strict=False)):
+            return text
+    line = _line(tree, location)
+    return f"{path}:{line}" if line else str(path)
+
+
+def _explain(fault: Any, where: Callable[[Location], str]) -> str:
     """One line for one fault that pydantic found."""
     location: Location = tuple(
         part for part in fault["loc"] if "[" not in str(part)
     )  # the branch of a union is not a key
-    where = next(
-        (text for key, text in source.items() if all(a == b for a, b in zip(key, location, strict=False))), None
-    )
-    if where is None:
-        line = _line(tree, location)
-        where = f"{path}:{line}" if line else str(path)
     key = ".".join(map(str, location))
     if fault["type"] == "extra_forbidden":
         known = _keys(location[:-1])
         near = difflib.get_close_matches(str(location[-1]), known, n=1)
         hint = f"did you mean `{'.'.join(map(str, (*location[:-1], near[0])))}`? " if near else ""
-        return f"{where}: unknown key `{key}`; {hint}known here: {', '.join(known)}"
+        return f"{where(location)}: unknown key `{key}`; {hint}known here: {', '.join(known)}"
     message = fault["msg"].removeprefix("Value error, ")
     own = fault["type"] == "value_error" or isinstance(fault["input"], dict | BaseModel)  # the message quotes it itself
-    given = "" if own else f", not {fault['input']!r}"
-    return f"{where}: `{key}`: {message}{given}" if key else f"{where}: {message}"
+    given = "" if own else f", not {reprlib.repr(fault['input'])}"
+    return f"{where(location)}: `{key}`: {message}{given}" if key else f"{where(location)}: {message}"
 
 
 def _line(node: yaml.Node | None, location: Location) -> int | None:

@@ -1,5 +1,6 @@
 """Runs a whole pipeline on this machine, node by node, and leaves a record and a report."""
 
+import contextlib
 import datetime
 import json
 import logging
@@ -7,12 +8,15 @@ import os
 import shlex
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from components.evaluator.constants import EVALUATION_FILE
 from components.evaluator.served import what_serves
-from pipeline import lock, record, results
-from pipeline.config import Config, ConfigError
+from models.files import write_whole
+from pipeline import faults, lock, preflight, record, results
+from pipeline import root as root_directory
+from pipeline.config import Config
 from pipeline.display import Display, logs_to
 
 EXIT_CODES = {"pushed": 0, "already_serving": 0, "not_blessed": 3, "failed": 1, "interrupted": 130}
@@ -20,29 +24,31 @@ EXIT_CODES = {"pushed": 0, "already_serving": 0, "not_blessed": 3, "failed": 1, 
 log = logging.getLogger("tailgan")
 
 
-def run(config: Config, root: Path, verbose: bool = False, debug: bool = False) -> record.RunRecord:
+def run(
+    config: Config, root: Path, where: Callable[[str], str], verbose: bool = False, debug: bool = False
+) -> record.RunRecord:
     """Runs one experiment below `root`, re-using what is cached there.
 
     Args:
       config: the experiment.
       root: directory of everything that is written; made if absent.
+      where: from a key such as `data.root` to where it was read, for messages (see `pipeline.config.locate`).
       verbose: show the logs of TFX, TensorFlow and Beam instead of writing them to `<root>/logs`.
       debug: let the exception of a failed node through.
 
     Raises:
-      ConfigError: if `root` cannot be written, or another run is at work there.
+      ConfigError: if nothing was run: `root` cannot be used, another run is at work there, or the data are not there.
     """
     root = root.resolve()
-    try:
-        (root / "logs").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{root}: cannot be written: {error.strerror}") from None
+    root_directory.make(root)
     started = datetime.datetime.now(datetime.UTC)
     run_id = started.strftime("%Y%m%dT%H%M%S.%fZ")
     log_path = None if verbose else root / "logs" / f"{run_id}.log"
     with lock.locked(root), logs_to(log_path) as screen, Display(screen) as display:
-        (root / "config.yaml").write_text(config.as_yaml())
+        root_directory.check(root)
         display.console.print(f"[bold]{config.name}[/] in {_short(root)}", highlight=False)
+        display.busy("looking at the data")
+        preflight.check(config, where)
         display.busy("loading TFX and TensorFlow")
         from pipeline import build, node
 
@@ -58,11 +64,12 @@ def run(config: Config, root: Path, verbose: bool = False, debug: bool = False) 
             nodes={node_id: record.NodeRecord() for node_id in node.node_ids(ir)},
         )
         try:
+            write_whole(root / "config.yaml", config.as_yaml())
             _run_nodes(ir, root, state, display)
             state.outcome = _outcome(state)
-        except node.NodeFailed as failure:
-            state.outcome, state.error = "failed", explain(failure)
-            logging.getLogger().exception("node %s failed", failure.node_id)
+        except (node.NodeFailed, OSError) as failure:
+            state.outcome, state.error = "failed", faults.explain(failure, root)
+            logging.getLogger().exception("the run failed")
             if debug:
                 raise
         except KeyboardInterrupt:
@@ -70,7 +77,8 @@ def run(config: Config, root: Path, verbose: bool = False, debug: bool = False) 
             raise
         finally:
             state.finished = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-            state.save(root)
+            with contextlib.suppress(OSError):  # a full disk; the run's own error is told
+                state.save(root)
             display.idle()
         if state.outcome not in ("failed", "interrupted"):
             from pipeline import report
@@ -91,7 +99,7 @@ def _log_everything() -> None:
 def _run_nodes(ir, root: Path, state: record.RunRecord, display: Display) -> None:
     from pipeline import node
 
-    connection = node.sqlite(str(root / "metadata.db"))
+    connection = node.sqlite(str(root / root_directory.METADATA_STORE))
     width = max(map(len, state.nodes))
     for node_id, mine in state.nodes.items():
         mine.state = "running"
@@ -117,22 +125,6 @@ def _outcome(state: record.RunRecord) -> record.Outcome:
     if verdict == "blessed":
         return "pushed"
     return "already_serving" if verdict == "already_serving" else "not_blessed"
-
-
-def explain(failure: BaseException) -> str:
-    """One line for a failed node: the message of the fault in the input where there is one, else what was raised."""
-    from components.errors import UserError
-
-    node_id = getattr(failure, "node_id", "")
-    cause: BaseException | None = failure
-    last = failure
-    while cause is not None:
-        last = cause
-        if isinstance(cause, UserError):
-            return f"{node_id}: {cause}"
-        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
-    first_line = str(failure.__cause__ or last).strip().splitlines()[:1]
-    return f"{node_id}: {type(failure.__cause__ or last).__name__}: {first_line[0] if first_line else ''}"
 
 
 def _short(path: Path) -> str:

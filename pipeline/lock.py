@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from pipeline.config import ConfigError
 
@@ -19,15 +20,35 @@ def locked(root: Path) -> Iterator[None]:
       ConfigError: if another process holds it; its pid is named.
     """
     with open(root / FILE_NAME, "a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
+        if not _take(file):
             raise ConfigError(
-                f"{root}: another run is at work here (pid {file.read().strip() or 'unknown'}); "
+                f"{root}: another run is at work here (pid {_pid(file) or 'unknown'}); "
                 "wait for it, or give this one a --root of its own"
-            ) from None
+            )
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+def holder(root: Path) -> int | None:
+    """Pid of the process that is at work on a root; None if none is."""
+    try:
+        with open(root / FILE_NAME) as file:
+            return None if _take(file) else _pid(file)
+    except OSError:
+        return None
+
+
+def _take(file: TextIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _pid(file: TextIO) -> int | None:
+    file.seek(0)
+    text = file.read().strip()
+    return int(text) if text.isdecimal() else None

@@ -1,10 +1,12 @@
 """The record of a run, `run.json` in its root: what `tailgan status` and the report read, without TFX or TensorFlow."""
 
-import os
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
+
+from models.files import write_whole
+from pipeline.config import ConfigError
 
 FILE_NAME = "run.json"
 
@@ -39,15 +41,25 @@ class RunRecord(BaseModel):
 
     @classmethod
     def load(cls, root: Path) -> "RunRecord | None":
-        """The record of the newest run below `root`; None if there is none."""
+        """The record of the newest run below `root`; None if there is none.
+
+        Raises:
+          ConfigError: if it is damaged, or of another version of this project.
+        """
         path = root / FILE_NAME
-        return cls.model_validate_json(path.read_text()) if path.is_file() else None
+        if not path.is_file():
+            return None
+        try:
+            return cls.model_validate_json(path.read_text())
+        except ValueError as error:
+            raise ConfigError(
+                f"{path}: damaged, or written by another version of tailgan ({str(error).splitlines()[0]}); "
+                "`tailgan run` writes it anew, and what was made stays"
+            ) from None
 
     def save(self, root: Path) -> None:
         """Writes it, whole or not at all."""
-        temporary = root / f".{FILE_NAME}.{os.getpid()}"
-        temporary.write_text(self.model_dump_json(indent=2))
-        temporary.replace(root / FILE_NAME)
+        write_whole(root / FILE_NAME, self.model_dump_json(indent=2))
 
     def output(self, node_id: str, key: str) -> Path | None:
         """Directory of an artifact that a node of this run put out; None while there is none."""

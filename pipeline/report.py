@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 from PIL import Image
 
 from components.evaluator.constants import SAMPLES_FILE
+from models.files import write_whole
 from pipeline import results
 from pipeline.record import RunRecord
 
@@ -27,9 +28,7 @@ _LINES = ("#0072b2", "#d55e00")  # of the palette of Okabe and Ito, told apart b
 def write(root: Path) -> Path:
     """Renders `<root>/report.html` from the newest run; whole or not at all."""
     path = root / FILE_NAME
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(render(root), encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, render(root))
     return path
 
 

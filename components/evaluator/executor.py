@@ -21,6 +21,7 @@ from components.examples import split_dir
 from models.data import read_images
 from models.dataset import DatasetInfo
 from models.export import Generator
+from models.files import write_whole
 
 SHOWN_PER_CLASS = 10
 GENERATE_AT_ONCE = 1024
@@ -140,7 +141,7 @@ class Executor(tfx_evaluator.Executor):
             "judge": {"accuracy": float(np.mean(real.agrees)), "eval_images": len(labels)},
             **result,
         }
-        (uri / EVALUATION_FILE).write_text(json.dumps(document, indent=2, allow_nan=False))
+        write_whole(uri / EVALUATION_FILE, json.dumps(document, indent=2, allow_nan=False))
         _bless(artifact_utils.get_single_instance(output_dict["blessing"]), model, decision == "blessed")
         log.info("verdict: %s: %s", decision.replace("_", " "), "; ".join(reasons))
 

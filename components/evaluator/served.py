@@ -29,7 +29,7 @@ def fingerprint(model_dir: Path) -> str:
 def what_serves(base_path: str) -> Served | None:
     """The version that TF Serving's default policy would serve from `base_path`; None while there is none.
 
-    TFX's Pusher copies `saved_model.pb` last, so that a directory without one is not complete.
+    A version without a `saved_model.pb` is none: whoever copies a model file by file copies that one last.
     """
     versions = {
         int(child.name): child

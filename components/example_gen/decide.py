@@ -62,7 +62,7 @@ def _check_bad(summaries: list[Summary], allowed: float) -> None:
 
 def _check_groups(summaries: list[Summary], group_by: str | None) -> None:
     if group_by is not None and not any(summary.grouped for summary in summaries):
-        raise UserError(f"`data.group_by`: {group_by!r} matches none of the file names")
+        raise UserError(f"{group_by!r} matches none of the file names", key="data.group_by")
 
 
 def _dataset_info(

@@ -49,6 +49,9 @@ class DataOptions(BaseModel):
         0.2, gt=0, lt=1, description="Part of the images held out (where the source has no split of its own)."
     )
     min_eval_per_class: int = Field(5, ge=1, description="At least so many images of each class are held out.")
+    min_train_per_class: int = Field(
+        1, ge=1, description="Stop when a class has fewer images to train on, before a long tail is thinned."
+    )
     group_by: str | None = Field(
         None,
         description="Regular expression searched in the file name; images with the same match (its first group, if it "

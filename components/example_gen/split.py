@@ -68,7 +68,7 @@ def plan(rows: np.ndarray, classes: tuple[str, ...], options: DataOptions) -> Pl
       options: fractions and counts.
 
     Raises:
-      UserError: if a class is left without an image in one of the splits.
+      UserError: if a class is left without an image in eval, or with too few in train.
     """
     _, identity = np.unique(rows["content"], axis=0, return_inverse=True)
     identity = identity.reshape(-1)  # numpy 2.0 alone gives it a second axis
@@ -134,6 +134,11 @@ def _check(
             faults.append(
                 f"class `{name}` has 0 training images: all of its {held_out} went to the eval split, which takes at "
                 f"least {options.min_eval_per_class} of each class (`data.min_eval_per_class`), and whole groups"
+            )
+        elif train < options.min_train_per_class:
+            faults.append(
+                f"class `{name}` has {train} training {'image' if train == 1 else 'images'}, fewer than "
+                f"`data.min_train_per_class` = {options.min_train_per_class}"
             )
         elif not held_out:
             faults.append(f"class `{name}` has 0 images in the eval split ({train} in train)")

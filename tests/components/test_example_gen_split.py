@@ -168,3 +168,12 @@ def test_the_order_of_the_images_does_not_matter(images, seed):
         )
 
     assert fates(rows, first) == fates(rows[order], second)
+
+
+def test_a_class_with_too_few_training_images_is_named_with_its_count():
+    rows = many(100, labels=2) + [row(200 + i, 2) for i in range(9)]
+    train = counts(rows, plan(rows), split.TRAIN)[2]
+    plan(rows, min_train_per_class=train)
+    message = rf"class `c` has {train} training images?, fewer than `data.min_train_per_class` = {train + 1}"
+    with pytest.raises(UserError, match=message):
+        plan(rows, min_train_per_class=train + 1)

@@ -14,7 +14,7 @@ def open_source(options: DataOptions) -> Source:
       UserError: if it is not there, or not laid out as it should be.
     """
     if options.group_by is not None and options.source != "image_folder":
-        raise UserError(f"`data.group_by` is searched in file names, and source `{options.source}` has none")
+        raise UserError(f"source `{options.source}` has no file names to search in", key="data.group_by")
     source = _SOURCES[options.source](options)
     if len(source.classes) < 2:
         raise UserError(f"there is one class only, `{source.classes[0]}`; two or more are needed")

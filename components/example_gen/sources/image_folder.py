@@ -55,7 +55,7 @@ class ImageFolder:
         split_of = _split_of_folders(root)
         if split_of and group_by is not None:
             splits_found = ", ".join(sorted(split_of))
-            raise UserError(f"`data.group_by` cannot be kept: {root} is split already, into {splits_found}")
+            raise UserError(f"{root} is split already, into {splits_found}", key="data.group_by")
         names = {parent: _class_names(root, parent) for parent in split_of or [""]}
         self.classes = tuple(sorted(set().union(*names.values())))
         _check_names(self.classes, root)
@@ -134,7 +134,7 @@ def _split_of_folders(root: str) -> dict[str, Split]:
     """{folder: split} if all folders of the root are named after splits; else nothing."""
     names = _folder_names(root)
     if not names:
-        raise UserError(f"`data.root`: there is no class folder in {root}; images lie in CLASS/, a folder a class")
+        raise UserError(f"there is no class folder in {root}; images lie in CLASS/, a folder a class", key="data.root")
     if all(name.casefold() in SPLIT_NAMES for name in names):
         return {name: SPLIT_NAMES[name.casefold()] for name in names}
     return {}
@@ -145,7 +145,7 @@ def _class_names(root: str, parent: str) -> list[str]:
     names = _folder_names(os.path.join(root, parent))
     if not names:
         path = os.path.join(root, parent)
-        raise UserError(f"`data.root`: there is no class folder in {path}; images lie in CLASS/, a folder a class")
+        raise UserError(f"there is no class folder in {path}; images lie in CLASS/, a folder a class", key="data.root")
     return names
 
 
@@ -179,7 +179,7 @@ def _visible(path: str) -> Iterator[os.DirEntry]:
         with os.scandir(path) as entries:
             yield from (e for e in entries if not e.name.startswith(".") and e.name not in _DEBRIS)
     except OSError as error:
-        raise UserError(f"`data.root`: {path} cannot be listed: {error.strerror}") from error
+        raise UserError(f"{path} cannot be listed: {error.strerror}", key="data.root") from error
 
 
 def _is_dir(entry: os.DirEntry) -> bool:

@@ -1,0 +1,28 @@
+"""What can be known of the data before TFX is loaded and a node is launched."""
+
+from collections.abc import Callable
+
+from components.errors import UserError
+from components.example_gen.sources import open_source
+from components.rebalancer.strategies import check_names
+from pipeline.config import Config, ConfigError
+
+_KEYS = {"digits": "data.source", "tfds": "data.dataset", "image_folder": "data.root"}
+
+
+def check(config: Config, where: Callable[[str], str]) -> None:
+    """Opens the source of the images, and holds the class names in the configuration against it.
+
+    Args:
+      config: the experiment.
+      where: from a key such as `data.root` to where it was read (see `pipeline.config.locate`).
+
+    Raises:
+      ConfigError: with file and line, if the source is not there or not laid out as it should be, or a class is not.
+    """
+    try:
+        source = open_source(config.data)
+        if isinstance(config.rebalance.strategy, dict):
+            check_names(config.rebalance.strategy, source.classes)
+    except UserError as fault:
+        raise ConfigError(f"{where(fault.key or _KEYS[config.data.source])}: {fault}") from None

@@ -1,0 +1,93 @@
+"""The directory of a run, looked at before anything is done in it."""
+
+import json
+import os
+import sqlite3
+from importlib import metadata
+from pathlib import Path
+
+from models.files import write_whole
+from pipeline.config import ConfigError
+from pipeline.record import RunRecord
+
+FILE_NAME = "root.json"
+METADATA_STORE = "metadata.db"
+
+# Raised whenever an older version could not use, or would misread, what this one writes below a root.
+FORMAT = 1
+
+
+def make(root: Path) -> None:
+    """Makes the directory where there is none.
+
+    Raises:
+      ConfigError: if it cannot be made or written.
+    """
+    try:
+        (root / "logs").mkdir(parents=True, exist_ok=True)
+        probe = root / f".probe.{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ConfigError(f"{root}: cannot be written: {error.strerror}; --root names another directory") from None
+
+
+def check(root: Path) -> None:
+    """Makes sure that this version understands what is there; call it with the root locked.
+
+    Raises:
+      ConfigError: if a newer version made the root, or its metadata store is damaged; with the way out.
+    """
+    made = _made_by(root)
+    if made["format"] > FORMAT:
+        raise ConfigError(
+            f"{root}: made by tailgan {made['tailgan']} in format {made['format']}; this is tailgan "
+            f"{_version()}, which knows formats up to {FORMAT}: upgrade it, or give the run a --root of its own"
+        )
+    _check_store(root / METADATA_STORE)
+    if made["format"] < FORMAT:
+        _migrate(root)
+        write_whole(root / FILE_NAME, json.dumps({"format": FORMAT, "tailgan": _version()}))
+
+
+def _version() -> str:
+    return metadata.version("tailgan")
+
+
+def _made_by(root: Path) -> dict:
+    """`format` and `tailgan` of the version that made a root: format 0 where nothing says so."""
+    path = root / FILE_NAME
+    if not path.is_file():
+        return {"format": 0}
+    try:
+        made = json.loads(path.read_text())
+        return {"format": int(made["format"]), "tailgan": str(made["tailgan"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ConfigError(f"{path}: damaged; remove it if this tailgan made the root, and run again") from None
+
+
+def _migrate(root: Path) -> None:
+    """From format 0, whose record of a run may not be readable: all else is found by the metadata store."""
+    try:
+        RunRecord.load(root)
+    except ConfigError:
+        (root / "run.json").replace(root / "run.json.old")
+
+
+def _check_store(path: Path) -> None:
+    """TFX's own words on a damaged store are a page, and come in the middle of a run."""
+    if not path.is_file():
+        return
+    try:
+        store = sqlite3.connect(path)
+        try:
+            found = [row[0] for row in store.execute("PRAGMA quick_check(1)")]
+        finally:
+            store.close()
+    except sqlite3.DatabaseError as error:
+        found = [str(error)]
+    if found != ["ok"]:
+        raise ConfigError(
+            f"{path}: the metadata store is damaged ({found[0].splitlines()[-1]}); put back a copy of it, or move it "
+            "away and run again: every node then runs anew, and what serves stays"
+        )
