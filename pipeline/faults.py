@@ -35,8 +35,8 @@ def explain(failure: BaseException, root: Path) -> str:
     if any(_DISK_FULL.search(str(cause)) for cause in causes):
         free = shutil.disk_usage(root).free / 2**20
         return (
-            f"{prefix}the disk that holds {root} is full ({free:.0f} MiB free); make room (`tailgan clean` removes "
-            "what older runs made), and the same command goes on: what completed is kept"
+            f"{prefix}the disk that holds {root} is full ({free:.0f} MiB free now); make room (`tailgan clean` "
+            "removes what older runs made), and the same command goes on: what completed is kept"
         )
     raised = failure.__cause__ or causes[-1]
     first_line = str(raised).strip().partition("\n")[0]

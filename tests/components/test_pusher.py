@@ -1,4 +1,4 @@
-"""What the Pusher's executor adds to TFX's: versions appear whole, above all others, and a failed push leaves nothing."""
+"""What our Pusher adds to TFX's: versions appear whole and above all others, and a failed push leaves nothing."""
 
 import json
 from pathlib import Path
