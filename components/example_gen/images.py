@@ -51,6 +51,8 @@ def ingest(data: bytes | np.ndarray, options: DataOptions) -> tuple[np.ndarray, 
         pixels = np.asarray(image).reshape(height, width, options.channels)
     except BadImage:
         raise
+    except MemoryError:
+        raise BadImage("decoding takes more memory than max_pixels allows for") from None
     except UnidentifiedImageError:
         raise BadImage(f"no image of a known kind ({', '.join(FORMATS)})") from None
     # A decoder that is fed with garbage fails in many ways (OSError, SyntaxError, struct.error, ValueError, ...); for
