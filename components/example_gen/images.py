@@ -78,18 +78,18 @@ def is_plain_png(data: bytes, height: int, width: int, channels: int) -> bool:
     header = struct.pack(">IIBBBBB", width, height, 8, _PNG_COLOUR_TYPES[channels], 0, 0, 0)
     if not data.startswith(_PNG_SIGNATURE) or data[16:29] != header:
         return False
-    position, kinds, packed = len(_PNG_SIGNATURE), [], b""
+    position, kinds, packed = len(_PNG_SIGNATURE), [], []
     while position + 12 <= len(data):
         end = position + 8 + int.from_bytes(data[position : position + 4], "big")
         if zlib.crc32(data[position + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
             return False
         kinds.append(data[position + 4 : position + 8])
         if kinds[-1] == b"IDAT":
-            packed += data[position + 8 : end]
+            packed.append(data[position + 8 : end])
         position = end + 4
     if position != len(data) or kinds[0] != b"IHDR" or kinds[-1] != b"IEND" or set(kinds[1:-1]) != {b"IDAT"}:
         return False
-    return _inflates_to(packed, height * (1 + width * channels))
+    return _inflates_to(b"".join(packed), height * (1 + width * channels))
 
 
 def _inflates_to(packed: bytes, size: int) -> bool:
