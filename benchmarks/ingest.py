@@ -183,7 +183,8 @@ def table(root: Path) -> None:
     both = row("Tiles, 2 worker processes, 1 decoder each", run_example_gen, f"{root}/t3", TWO_WORKERS, 1, photos)
     print(f"""
 ExampleGen takes {ours["wall"] / theirs["wall"]:.2f} of ImportExampleGen's wall time and \
-{ours["cpu"] / theirs["cpu"]:.2f} of its CPU time; {ours["peak"] / small["peak"]:.2f} times the memory for ten times the images.
+{ours["cpu"] / theirs["cpu"]:.2f} of its CPU time;
+{ours["peak"] / small["peak"]:.2f} times the memory for ten times the images.
 The Rebalancer takes {none["wall"] / ours["wall"]:.2f} (`none`) and {over["wall"] / thinned["wall"]:.2f} \
 (`oversample`) of the wall time of the ExampleGen before it.
 On the tiles, two decoders are {one["wall"] / two["wall"]:.2f} and two workers {one["wall"] / both["wall"]:.2f} times \
