@@ -35,6 +35,8 @@ def open_(data, formats, max_pixels, real=images._open):
         os._exit(3)
     if data.startswith(b"sleep"):
         time.sleep(60)
+    if data.startswith(b"slow"):
+        time.sleep(0.5)
     if data.startswith(b"loop"):
         sum(range(10**12))
     if data.startswith(b"memory"):
@@ -167,7 +169,7 @@ from components.example_gen.decoder import Decoder
 from components.example_gen.options import DataOptions
 from components.example_gen.sources import RawImage
 signal.signal(signal.SIGINT, signal.default_int_handler)
-images = {pictures(100)!r} + [b"loop"] * 20
+images = {pictures(100)!r} + [b"slow"] * 200
 for _ in Decoder(DataOptions(image_size=8, max_seconds=5), 2).decode(RawImage("", 0, data) for data in images):
     pass
 """
