@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from components import examples
 from components.example_gen import split
-from components.example_gen.images import BadImage, ingest
+from components.example_gen.decoder import Decoder
+from components.example_gen.images import BadImage
 from components.example_gen.options import DataOptions
 from components.example_gen.scratch import Scratch, Summary, json_line
 from components.example_gen.sources import Chunk, Source, open_source
@@ -18,26 +19,24 @@ from components.example_gen.sources import Chunk, Source, open_source
 _SHOWN = 3  # bad images of a part that an error message can choose from
 
 
-def convert(source: Source, index: int, chunk: Chunk, options: DataOptions, scratch: Scratch) -> Summary:
+def convert(source: Source, index: int, chunk: Chunk, decoder: Decoder, seed: int, scratch: Scratch) -> Summary:
     """Writes the examples of a part, their keys and what could not be read to `scratch`."""
     rows, keys, bad = [], [], []
     found = np.zeros(len(source.classes), np.int64)
     grouped = False
     with tf.io.TFRecordWriter(scratch.records(index)) as out:
-        for raw in source.read(chunk):
+        for raw, decoded in decoder.decode(source.read(chunk)):
             try:
                 if not 0 <= raw.label < len(source.classes):
                     raise BadImage(f"label {raw.label} is none of 0 to {len(source.classes) - 1}")
                 found[raw.label] += 1
-                if isinstance(raw.data, BadImage):
-                    raise raw.data
-                pixels, png = ingest(raw.data, options)
+                if isinstance(decoded, BadImage):
+                    raise decoded
             except BadImage as error:
                 bad.append((raw.key, str(error)))
                 continue
-            content = split.content_hash(pixels)
-            out.write(examples.serialize(png, raw.label, content.hex().encode()))
-            rows.append(split.row(raw, content, options.seed))
+            out.write(examples.serialize(decoded.png, raw.label, decoded.content.hex().encode()))
+            rows.append(split.row(raw, decoded.content, seed))
             keys.append(raw.key)
             grouped |= raw.group is not None
     Path(scratch.keys(index)).write_text(json.dumps(keys))
@@ -54,10 +53,16 @@ class Convert(beam.DoFn):
         self._scratch = scratch
 
     def setup(self) -> None:
-        """Opens the source once a worker."""
-        self._parsed = DataOptions.model_validate_json(self._options)
-        self._source = open_source(self._parsed)
+        """Opens the source once a worker, which has decoders of its own."""
+        options = DataOptions.model_validate_json(self._options)
+        self._seed = options.seed
+        self._source = open_source(options)
+        self._decoder = Decoder(options)
 
     def process(self, element: tuple[int, Chunk]) -> Iterator[Summary]:
         """Converts one part."""
-        yield convert(self._source, *element, self._parsed, self._scratch)
+        yield convert(self._source, *element, self._decoder, self._seed, self._scratch)
+
+    def teardown(self) -> None:
+        """Ends the decoders."""
+        self._decoder.close()

@@ -51,6 +51,8 @@ def ingest(data: bytes | np.ndarray, options: DataOptions) -> tuple[np.ndarray, 
         pixels = np.asarray(image).reshape(height, width, options.channels)
     except BadImage:
         raise
+    except MemoryError:
+        raise BadImage("decoding takes more memory than max_pixels allows for") from None
     except UnidentifiedImageError:
         raise BadImage(f"no image of a known kind ({', '.join(FORMATS)})") from None
     # A decoder that is fed with garbage fails in many ways (OSError, SyntaxError, struct.error, ValueError, ...); for
@@ -71,19 +73,32 @@ def is_plain_png(data: bytes, height: int, width: int, channels: int) -> bool:
     """Whether the bytes are a PNG of this size, 8 bits deep, grey or RGB, with nothing in it but intact pixel data.
 
     Such a PNG can be kept as it is: there is no palette, transparency, orientation or interlacing to see to, and the
-    checksums hold, which not every decoder verifies.
+    checksums hold and the pixels are complete, without which Pillow may read a file, but TensorFlow does not.
     """
     header = struct.pack(">IIBBBBB", width, height, 8, _PNG_COLOUR_TYPES[channels], 0, 0, 0)
     if not data.startswith(_PNG_SIGNATURE) or data[16:29] != header:
         return False
-    position, kinds = len(_PNG_SIGNATURE), []
+    position, kinds, packed = len(_PNG_SIGNATURE), [], []
     while position + 12 <= len(data):
         end = position + 8 + int.from_bytes(data[position : position + 4], "big")
         if zlib.crc32(data[position + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
             return False
         kinds.append(data[position + 4 : position + 8])
+        if kinds[-1] == b"IDAT":
+            packed.append(data[position + 8 : end])
         position = end + 4
-    return position == len(data) and kinds[0] == b"IHDR" and kinds[-1] == b"IEND" and set(kinds[1:-1]) == {b"IDAT"}
+    if position != len(data) or kinds[0] != b"IHDR" or kinds[-1] != b"IEND" or set(kinds[1:-1]) != {b"IDAT"}:
+        return False
+    return _inflates_to(b"".join(packed), height * (1 + width * channels))
+
+
+def _inflates_to(packed: bytes, size: int) -> bool:
+    """Whether this is a zlib stream of so many bytes, whole and with nothing behind it."""
+    stream = zlib.decompressobj()
+    try:
+        return len(stream.decompress(packed, size + 1)) == size and stream.eof and not stream.unused_data
+    except zlib.error:
+        return False
 
 
 def _open(data: bytes, formats: tuple[str, ...], max_pixels: int) -> Image.Image:

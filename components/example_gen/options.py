@@ -64,6 +64,9 @@ class DataOptions(BaseModel):
         0.01, ge=0, le=1, description="Stop when more than this part of the files cannot be read."
     )
     max_pixels: int = Field(50_000_000, ge=1, description="Files with more pixels are quarantined, not decoded.")
+    max_seconds: float = Field(
+        30, gt=0, description="Files that take longer to decode are quarantined. 50 million pixels take 1 to 15 s."
+    )
     schema_file: str | None = Field(
         None,
         description="A TensorFlow Metadata schema (.pbtxt) to hold the data against; inferred from the data when "

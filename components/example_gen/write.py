@@ -2,8 +2,6 @@
 
 import os
 
-import tensorflow as tf
-
 from components import examples
 from components.example_gen import split
 from components.example_gen.decide import Fate
@@ -25,8 +23,6 @@ def write_shards(fate: Fate, shards: int, scratch: Scratch, uri: str) -> None:
     )
     with examples.writer(train) as train_file, examples.writer(held_out) as eval_file:
         files = {split.TRAIN: train_file, split.EVAL: eval_file}
-        # In batches: handing single records to Python takes longer than reading and writing them.
-        records = tf.data.TFRecordDataset(scratch.records(index)).batch(256).as_numpy_iterator()
-        for record, where in zip((r for batch in records for r in batch), assignment.tolist(), strict=True):
+        for record, where in zip(examples.read(scratch.records(index), ""), assignment.tolist(), strict=True):
             if where in files:
                 files[where].write(record)

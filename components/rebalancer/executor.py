@@ -56,7 +56,7 @@ def write_shard(planned: Plan, output_dir: str, weights: list[float]) -> None:
     """Second pass over one shard: writes each example as often as planned, with the `weight` of its class."""
     path, copies = planned
     with examples.writer(os.path.join(output_dir, os.path.basename(path))) as out:
-        for record, times in zip(examples.read(path), copies, strict=True):
+        for record, times in zip(examples.read(path), copies.tolist(), strict=True):
             if times:
                 example = tf.train.Example.FromString(record)
                 feature = example.features.feature

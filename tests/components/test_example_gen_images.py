@@ -199,6 +199,27 @@ def test_a_flipped_bit_is_not_kept():
         assert not is_plain_png(flipped, 8, 8, 1)
 
 
+@pytest.mark.parametrize("damage", ["a wrong sum", "cut", "too long", "something behind it", "too short"])
+def test_a_png_whose_pixels_are_not_whole_is_written_anew_or_refused(damage):
+    rows = b"".join(b"\0" + row.tobytes() for row in RAMP)
+    packed = zlib.compress(rows)
+    packed = {
+        "a wrong sum": packed[:-1] + bytes([packed[-1] ^ 1]),
+        "cut": packed[:-3],
+        "too long": zlib.compress(rows + b"\0more"),
+        "something behind it": packed + b"more",
+        "too short": zlib.compress(rows[:-1]),
+    }[damage]
+    end = chunk(b"IEND", b"")
+    data = encode(Image.fromarray(RAMP))[:33] + chunk(b"IDAT", packed) + end
+    assert not is_plain_png(data, 8, 8, 1)
+    try:
+        png = ingest(data, options())[1]
+    except BadImage:
+        return
+    assert np.array_equal(tf.io.decode_png(png).numpy()[:, :, 0], RAMP)
+
+
 def test_pixels_come_in_as_they_are():
     found, png = ingest(RAMP, options())
     assert np.array_equal(found[:, :, 0], RAMP) and np.array_equal(encode_png(found), png)
