@@ -24,9 +24,21 @@ from models.options import ClassifierOptions, GANOptions
 
 Location = tuple[int | str, ...]
 
+# A value in a message: a few lines of YAML can stand for gigabytes.
+_short = reprlib.Repr()
+_short.maxlevel, _short.maxstring = 2, 60
+
 
 class ConfigError(Exception):
     """A fault in a configuration or on the command line; the message says what, where, and what is allowed."""
+
+
+class _KeyFault(ValueError):
+    """What does not fit together, found when all sections are known; `key` is the one to change."""
+
+    def __init__(self, message: str, key: str):
+        super().__init__(message)
+        self.key = key
 
 
 class ServingOptions(BaseModel):
@@ -83,7 +95,10 @@ class Config(BaseModel):
 
     @model_validator(mode="after")
     def _network_makes_the_size(self) -> "Config":
-        check_image_size(self.data.image_size)
+        try:
+            check_image_size(self.data.image_size)
+        except ValueError as error:
+            raise _KeyFault(str(error), "data.image_size") from None
         return self
 
     def as_yaml(self) -> str:
@@ -140,7 +155,8 @@ def _read_yaml(path: Path) -> tuple[yaml.Node | None, dict[str, Any]]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-        raise ConfigError(f"{where}: not YAML: {getattr(error, 'problem', None) or error}") from None
+        problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
+        raise ConfigError(f"{where}: not YAML: {problem}") from None
     except RecursionError:
         raise ConfigError(f"{path}: nested too deeply") from None
     _check_keys(tree, path)
@@ -197,9 +213,11 @@ def _where(path: Path, tree: yaml.Node | None, source: dict[Location, str], loca
 
 def _explain(fault: Any, where: Callable[[Location], str]) -> str:
     """One line for one fault that pydantic found."""
-    location: Location = tuple(
-        part for part in fault["loc"] if "[" not in str(part)
-    )  # the branch of a union is not a key
+    # The branch of a union is not a key.
+    location: Location = tuple(part for part in fault["loc"] if "[" not in str(part))
+    raised = fault.get("ctx", {}).get("error")
+    if isinstance(raised, _KeyFault):
+        location = tuple(raised.key.split("."))
     key = ".".join(map(str, location))
     if fault["type"] == "extra_forbidden":
         known = _keys(location[:-1])
@@ -207,8 +225,10 @@ def _explain(fault: Any, where: Callable[[Location], str]) -> str:
         hint = f"did you mean `{'.'.join(map(str, (*location[:-1], near[0])))}`? " if near else ""
         return f"{where(location)}: unknown key `{key}`; {hint}known here: {', '.join(known)}"
     message = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "model_type":
+        message = f"a section of keys ({', '.join(_keys(location))})"
     own = fault["type"] == "value_error" or isinstance(fault["input"], dict | BaseModel)  # the message quotes it itself
-    given = "" if own else f", not {reprlib.repr(fault['input'])}"
+    given = "" if own else f", not {_short.repr(fault['input'])}"
     return f"{where(location)}: `{key}`: {message}{given}" if key else f"{where(location)}: {message}"
 
 

@@ -12,6 +12,14 @@ OVERALL = {"fid": False, "kid": False, "inception_score": True, "label_agreement
 PER_CLASS = {"kid": False, "label_agreement": True, "label_agreement_ratio": True}
 MORE_IS_BETTER = OVERALL | {f"worst.{name}": better for name, better in PER_CLASS.items()}
 
+# What a figure can be; any number if it is not here.
+_RANGES = {
+    "fid": (0, math.inf),
+    "inception_score": (1, math.inf),
+    "label_agreement": (0, 1),
+    "label_agreement_ratio": (0, math.inf),
+}
+
 _OPERATORS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 _PATTERN = re.compile(r"\s*([\w.]+)\s*(>=|<=|>|<)\s*(\S+)\s*")
 
@@ -64,7 +72,10 @@ def parse_rule(text: str) -> Rule:
         raise ValueError(f"rule `{text}`: `{number}` is not a number") from None
     if not math.isfinite(threshold):
         raise ValueError(f"rule `{text}`: the threshold must be finite")
-    return Rule(known_figure(figure), symbol, threshold)
+    low, high = _RANGES.get(known_figure(figure).removeprefix("worst."), (-math.inf, math.inf))
+    if not low <= threshold <= high:
+        raise ValueError(f"rule `{text}`: `{figure}` lies between {low:g} and {high:g}, and {threshold:g} does not")
+    return Rule(figure, symbol, threshold)
 
 
 def not_worse(

@@ -146,12 +146,8 @@ class _Child:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"},
         )
         assert process.stdin and process.stdout and process.stderr
-        self._process, self._requests, self._replies, self._errors = (
-            process,
-            process.stdin,
-            process.stdout,
-            process.stderr,
-        )
+        self._process = process
+        self._requests, self._replies, self._errors = process.stdin, process.stdout, process.stderr
 
     def send(self, images: list[bytes]) -> None:
         # It reads the whole batch before it answers, so neither waits for the other.
