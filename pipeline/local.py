@@ -46,7 +46,7 @@ def run(
     log_path = None if verbose else root / "logs" / f"{run_id}.log"
     with lock.locked(root), logs_to(log_path) as screen, Display(screen) as display:
         root_directory.check(root)
-        display.console.print(f"[bold]{config.name}[/] in {_short(root)}", highlight=False)
+        display.console.print(f"{config.name} in {_short(root)}", style="bold", markup=False)
         display.busy("looking at the data")
         preflight.check(config, where)
         display.busy("loading TFX and TensorFlow")
@@ -145,7 +145,7 @@ def _tell(root: Path, state: record.RunRecord, display: Display) -> None:
     out.print(f"\n{words[state.outcome]}")
     for reason in told["reasons"]:
         out.print(f"  - {reason}", markup=False)
-    out.print(f"Report: {_short(root / 'report.html')}")
+    out.print(f"Report: {_short(root / 'report.html')}", markup=False)
     if served:
         name = min(told["per_class"], key=lambda name: told["per_class"][name]["train_real"])
         command = [

@@ -141,6 +141,7 @@ def _curves(record: RunRecord) -> str:
 def summary(collected: dict[str, Any]) -> str:
     """The result in plain text, for a terminal."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     buffer = io.StringIO()
@@ -161,7 +162,7 @@ def summary(collected: dict[str, Any]) -> str:
     for column in columns:
         table.add_column(column.replace("_", " "), justify="right")
     for name, row in sorted(collected["per_class"].items(), key=lambda item: item[1]["train_real"]):
-        table.add_row(name, *(_number(row[column]) for column in columns))
+        table.add_row(escape(name), *(_number(row[column]) for column in columns))
     out.print(table)
     return buffer.getvalue().rstrip()
 

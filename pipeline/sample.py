@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from components.evaluator.served import what_serves
+from models.files import write_whole
 from pipeline.config import ConfigError
 from pipeline.record import RunRecord
 
@@ -68,18 +69,22 @@ def sample(model: Path, labels: Sequence[str], count: int, seed: int, out: Path)
     pngs = generator.generate_png(wanted, seeds)
     if out.suffix.lower() == ".png":
         out.parent.mkdir(parents=True, exist_ok=True)
-        _grid(pngs, count).save(out)
+        buffer = io.BytesIO()
+        _grid(pngs, count).save(buffer, "PNG")
+        write_whole(out, buffer.getvalue())
         return [out]
-    paths = [out / _folder(generator.classes[label]) / f"{s}.png" for label, s in zip(wanted, seeds, strict=True)]
+    folders = _folders(generator.classes)
+    paths = [out / folders[label] / f"{s}.png" for label, s in zip(wanted, seeds, strict=True)]
     for path, png in zip(paths, pngs, strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(png)
+        write_whole(path, png)
     return paths
 
 
-def _folder(name: str) -> str:
-    """A class name as a folder name."""
-    return name.replace("/", "_").replace("\\", "_").lstrip(".") or "_"
+def _folders(classes: Sequence[str]) -> list[str]:
+    """Class names as folder names, none of which leads elsewhere or is that of another class."""
+    names = [name.replace("/", "_").replace("\\", "_").lstrip(".") or "_" for name in classes]
+    return [f"{name}_{label}" if names.count(name) > 1 else name for label, name in enumerate(names)]
 
 
 def _grid(pngs: Sequence[bytes], columns: int) -> Image.Image:

@@ -59,7 +59,7 @@ def laughs() -> str:
         ("data: {source: image_folder}\n", r"bad\.yaml:1: `data`: source `image_folder` needs `data\.root`"),
         ("data: {group_by: '('}\n", r".*`data\.group_by`: not a regular expression: .*"),
         ("seed: !!python/object/apply:os.system [exit]\n", r"bad\.yaml:1:7: not YAML: could not determine.*"),
-        (laughs(), r"bad\.yaml:2: `gan\.steps`: .*valid integer, not \[.{,200}"),
+        (laughs(), r"bad\.yaml:2: `gan\.steps`: .*valid integer, not \[.{,300}"),
         ("[" * 100_000, r"bad\.yaml: nested too deeply"),
         ("gan: &a\n  steps: *a\n", r"bad\.yaml:2: `gan\.steps`: .*"),
         ("\0", r"bad\.yaml: not YAML: .*"),
