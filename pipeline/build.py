@@ -17,6 +17,7 @@ from components.pusher import executor
 from components.rebalancer.component import Rebalancer
 from pipeline.code_version import code_version
 from pipeline.config import Config
+from pipeline.root import ARTIFACTS
 
 
 def serving_dir(root: str, config: Config) -> str:
@@ -92,7 +93,7 @@ def create_pipeline(config: Config, root: str) -> pipeline.Pipeline:
     )
     return pipeline.Pipeline(
         pipeline_name=config.name,
-        pipeline_root=str(Path(root) / "artifacts"),
+        pipeline_root=str(Path(root) / ARTIFACTS),
         components=[example_gen, *validation, judge, rebalancer, gan, evaluator, pusher],
         enable_cache=True,
         beam_pipeline_args=config.beam.pipeline_args(),

@@ -1,6 +1,8 @@
 """The directory of a run, looked at before anything is done in it."""
 
+import itertools
 import json
+import logging
 import os
 import sqlite3
 from importlib import metadata
@@ -12,9 +14,12 @@ from pipeline.record import RunRecord
 
 FILE_NAME = "root.json"
 METADATA_STORE = "metadata.db"
+ARTIFACTS = "artifacts"
 
 # Raised whenever an older version could not use, or would misread, what this one writes below a root.
 FORMAT = 1
+
+log = logging.getLogger("tailgan")
 
 
 def make(root: Path) -> None:
@@ -45,6 +50,7 @@ def check(root: Path) -> None:
             f"{_version()}, which knows formats up to {FORMAT}: upgrade it, or give the run a --root of its own"
         )
     _check_store(root / METADATA_STORE)
+    _set_aside_unknown_artifacts(root)
     if made["format"] < FORMAT:
         _migrate(root)
         write_whole(root / FILE_NAME, json.dumps({"format": FORMAT, "tailgan": _version()}))
@@ -72,6 +78,15 @@ def _migrate(root: Path) -> None:
         RunRecord.load(root)
     except ConfigError:
         (root / "run.json").replace(root / "run.json.old")
+
+
+def _set_aside_unknown_artifacts(root: Path) -> None:
+    """A new metadata store counts from 1 again, and what it counts names the folders: old files would mix with new."""
+    artifacts = root / ARTIFACTS
+    if artifacts.is_dir() and not (root / METADATA_STORE).exists():
+        free = next(path for n in itertools.count(1) if not (path := root / f"{ARTIFACTS}.old-{n}").exists())
+        artifacts.rename(free)
+        log.warning("no metadata store knows the artifacts that were here; they are in %s now", free.name)
 
 
 def _check_store(path: Path) -> None:

@@ -82,6 +82,11 @@ class Root:
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
+    def kill(self, pid: int) -> int:
+        """Kills a process that the zygote started; its exit code."""
+        os.kill(pid, signal.SIGKILL)
+        return self.zygote.wait(pid)
+
     def report(self) -> dict:
         """`tailgan report --json`."""
         result = self.tailgan("report", "--json", "--root", str(self.path))

@@ -104,7 +104,7 @@ def test_bad_files_are_set_aside_with_their_reasons_and_odd_ones_are_used(images
     for name, reason in expected.items():
         assert reason in reasons[f"fray/{name}"]
     # A class's name is shown as it is: on the terminal, and on the page without being run.
-    assert odd.name in root.tailgan("report", "--root", str(root.path)).stdout
+    assert "[red]ü" in root.tailgan("report", "--root", str(root.path)).stdout
     page = (root.path / "report.html").read_text()
     assert "&lt;img src=x" in page and "<img src=x" not in page
     assert root.report()["per_class"][odd.name]["train_real"] >= 4
