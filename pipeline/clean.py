@@ -249,7 +249,7 @@ def _bytes(path: Path) -> int:
 
 def remove(plan: Plan, store: Any) -> None:
     """Does what was planned; can be killed anywhere, and the next plan holds the rest."""
-    _mark(store, plan.artifacts, _ARTIFACT.MARKED_FOR_DELETION)
+    _mark_deleted(store, plan.artifacts)
     for item in plan.goes:
         if not _is_ours(plan.root, item.path):  # changed since it was planned
             continue
@@ -257,13 +257,12 @@ def remove(plan: Plan, store: Any) -> None:
             shutil.rmtree(item.path if item.kind == LEFTOVERS else _out_of_the_way(item.path))
         else:
             item.path.unlink()
-    _mark(store, plan.artifacts, _ARTIFACT.DELETED)
 
 
-def _mark(store: Any, artifacts: list[Any], state: int) -> None:
-    """Sets the state of all these artifacts at once."""
+def _mark_deleted(store: Any, artifacts: list[Any]) -> None:
+    """Makes TFX forget these artifacts, all at once."""
     for artifact in artifacts:
-        artifact.state = state
+        artifact.state = _ARTIFACT.DELETED
     if artifacts:
         store.put_artifacts(artifacts)
 
