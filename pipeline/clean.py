@@ -152,8 +152,13 @@ def plan(root: Path, store: Any, keep: int) -> Plan:
       root: resolved; locked.
       store: its metadata store.
       keep: how many runs stay, and how many pushed versions of each name; at least 1.
+
+    Raises:
+      ConfigError: if the store knows no run, so that nothing tells what is in use.
     """
     runs = sorted(store.get_contexts_by_type("pipeline_run"), key=lambda run: (run.create_time_since_epoch, run.id))
+    if not runs:
+        raise ConfigError(f"{root}: no run here")
     newest = runs[-keep:]
     history = _History.read(store)
     used = history.with_makers(
@@ -170,8 +175,7 @@ def plan(root: Path, store: Any, keep: int) -> Plan:
     goes += [(ARTIFACTS, path) for path in outputs]
     goes += [(CHECKPOINTS, path) for path in _old_checkpoints(root, history, used)]
     goes += [(VERSIONS, path) for path in _old_versions(root, keep)]
-    if newest:
-        goes += [(LOGS, path) for path in _old_logs(root, newest[0].create_time_since_epoch)]
+    goes += [(LOGS, path) for path in _old_logs(root, newest[0].create_time_since_epoch)]
     goes = [(kind, path) for kind, path in goes if _is_ours(root, path)]
     gone = {path for _, path in goes}
     stays = [(kind, path) for kind, path in _all(root) if path not in gone]

@@ -177,6 +177,15 @@ def _doctor(args: argparse.Namespace) -> int:
     return int(any(finding.state == "bad" for finding in findings))
 
 
+def _agreed(question: str) -> bool:
+    """Whether the person at the terminal says yes; anything else, the end of input too, is a no."""
+    try:
+        return input(question).strip().lower() in ("y", "yes")
+    except EOFError:
+        print()
+        return False
+
+
 def _clean(args: argparse.Namespace) -> int:
     from pipeline import clean
 
@@ -189,7 +198,7 @@ def _clean(args: argparse.Namespace) -> int:
             if not sys.stdin.isatty():
                 print("Nothing was removed; --yes removes it.")
                 return 0
-            if input(f"remove {clean.size(plan.bytes)}? [y/N] ").strip().lower() not in ("y", "yes"):
+            if not _agreed(f"remove {clean.size(plan.bytes)}? [y/N] "):
                 print("Nothing was removed.")
                 return 0
         clean.remove(plan, store)

@@ -268,6 +268,28 @@ def test_a_clean_that_dies_leaves_no_half_artifact_to_tfx_and_the_next_finishes_
     assert [path.name for path in (lab.root / "serving" / "generator").iterdir()] == ["2"]
 
 
+def test_a_clean_that_is_killed_outright_is_finished_by_the_next(lab):
+    lab.run("1")
+    old = [lab.node("GAN") for _ in range(10)]
+    uris = [lab.uri(artifact) for artifact in old]
+    for path in uris:
+        for number in range(2000):
+            (path / f"{number}").touch()
+    lab.run("2")
+    new = lab.node("GAN")
+    args = [sys.executable, "-m", "pipeline.cli", "clean", "--root", str(lab.root), "--keep", "1", "--yes"]
+    process = subprocess.Popen(args, stdout=subprocess.DEVNULL, env={"PYTHONPATH": str(HOME), "PATH": ""})
+    while all(path.exists() for path in uris):
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+    left = [path for path in uris if path.exists()]
+    assert left and all(len(list(path.iterdir())) == 2001 for path in left)
+    assert {lab.state(artifact) for artifact in old} == {"DELETED"}
+    assert command("--root", str(lab.root), "--keep", "1", "--yes").returncode == 0
+    assert list((lab.root / "artifacts").glob("*/*/*")) == [lab.uri(new)]
+
+
 def test_it_only_shows_without_a_terminal_and_removes_with_yes(lab):
     lab.run("1")
     model = lab.uri(lab.node("GAN"))
@@ -286,7 +308,7 @@ def test_a_terminal_is_asked_and_no_is_the_answer_when_none_is_given(lab):
     lab.run("1")
     model = lab.uri(lab.node("GAN"))
     lab.run("2")
-    for answer, gone in (("\n", False), ("y\n", True)):
+    for answer, gone in (("\n", False), ("\x04", False), ("y\n", True)):
         master, slave = pty.openpty()
         process = subprocess.Popen(
             [sys.executable, "-m", "pipeline.cli", "clean", "--root", str(lab.root), "--keep", "1"],
@@ -309,6 +331,12 @@ def test_a_directory_that_is_no_root_is_refused(tmp_path):
     assert precious.is_file() and not (tmp_path / ".lock").exists()
 
 
+def test_a_store_without_a_run_tells_nothing_so_nothing_goes(lab):
+    lab.file("logs/mine.log")
+    refused = command("--root", str(lab.root), "--keep", "1", "--yes")
+    assert refused.returncode == 2 and "no run here" in refused.stderr and (lab.root / "logs" / "mine.log").is_file()
+
+
 def test_a_damaged_store_is_named_and_nothing_is_removed(tmp_path):
     (tmp_path / "metadata.db").write_bytes(b"x" * 5000)
     with pytest.raises(ConfigError, match=r"metadata\.db: no metadata store, or a damaged one"), clean.opened(tmp_path):
@@ -322,6 +350,7 @@ def test_a_root_at_work_is_refused_with_the_pid(lab):
 
 
 def test_it_starts_without_tensorflow_and_tfx(lab):
+    lab.run("1")
     code = (
         "import sys\nfrom pipeline.cli import main\n"
         f"assert main(['clean', '--root', {str(lab.root)!r}, '--keep', '1']) == 0\n"
