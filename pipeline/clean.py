@@ -189,8 +189,7 @@ def plan(root: Path, store: Any, keep: int) -> Plan:
 
 def _is_ours(root: Path, path: Path) -> bool:
     """Whether a path lies in a known folder of the root, and no symbolic link leads to it or is it."""
-    parts = path.relative_to(root).parts
-    return len(parts) > 1 and parts[0] in FOLDERS and path.resolve() == path
+    return path.relative_to(root).parts[0] in FOLDERS and path.resolve() == path
 
 
 def _served_pushes(root: Path, store: Any) -> Iterator[int]:
@@ -260,7 +259,7 @@ def remove(plan: Plan, store: Any) -> None:
         if item.path.is_dir():
             shutil.rmtree(item.path if item.kind == LEFTOVERS else _out_of_the_way(item.path))
         else:
-            item.path.unlink()
+            item.path.unlink(missing_ok=True)
 
 
 def _mark_deleted(store: Any, artifacts: list[Any]) -> None:

@@ -32,7 +32,7 @@ GB = 1e9
 DISK_NEED = 2 * GB  # Fashion-MNIST takes less than 0.1 a run; photographs and many runs take more
 DISK_LEAST = 0.5 * GB
 MEMORY_NEED = 4 * GB
-MEMORY_LEAST = 2 * GB  # TFX and TensorFlow alone take about one
+MEMORY_LEAST = 2 * GB  # a run on the digits takes 1.1
 IMPORT_SECONDS = 300  # from a cold disk they take a minute
 WIDTH = 100
 
@@ -104,7 +104,7 @@ def packages(lock: Path = LOCK) -> Finding:
 def _required() -> list[str]:
     """What this project's metadata asks for; nothing where it is not installed."""
     try:
-        return [text for text in metadata.requires("tailgan") or () if "extra ==" not in text]
+        return metadata.requires("tailgan") or []
     except metadata.PackageNotFoundError:
         return []
 
@@ -204,7 +204,7 @@ def disk(root: Path, need: float = DISK_NEED, least: float = DISK_LEAST) -> Find
 def _existing(path: Path) -> Path:
     """The path itself, or its nearest parent that is there."""
     path = path.absolute()
-    return next(each for each in (path, *path.parents) if each.exists())
+    return next(each for each in (path, *path.parents) if os.path.exists(each))  # where nothing may be read, too
 
 
 def memory(
@@ -279,12 +279,12 @@ def writable(root: Path) -> Finding:
 def store(root: Path) -> Finding:
     """Whether the metadata store of the root, where there is one, is whole."""
     path = root / "metadata.db"
-    if not path.is_file():
+    if not os.path.isfile(path):
         return Finding("store", "ok", f"none yet in {root}")
     do = f"move {path.name} away; the next run makes everything anew"
     try:
         # May write, because what a killed process left half written must be rolled back to be read.
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=1)
         try:
             answer = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -293,6 +293,8 @@ def store(root: Path) -> Finding:
     except sqlite3.Error as error:
         if "locked" in str(error):
             return Finding("store", "hint", f"{path}: in use by another process", "ask again when its run has ended")
+        if "unable to open" in str(error):
+            return Finding("store", "bad", f"{path}: {error}", "see that you may read and write it and its folder")
         return Finding("store", "bad", f"{path}: {error}", do)
     if answer != "ok":
         return Finding("store", "bad", f"{path}: {' '.join(answer.split())}", do)
@@ -341,7 +343,7 @@ def examine(checks: Iterable[tuple[str, Callable[[], Finding]]]) -> Iterable[Fin
         try:
             yield check()
         except Exception as error:
-            yield Finding(name, "bad", f"could not be checked: {type(error).__name__}: {error}", INSTALL)
+            yield Finding(name, "bad", f"could not be checked: {type(error).__name__}: {error}", "mend what it names")
 
 
 def text(finding: Finding) -> str:

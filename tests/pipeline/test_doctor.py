@@ -6,6 +6,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import tempfile
 from importlib import metadata
 from pathlib import Path
 
@@ -222,10 +223,39 @@ def test_a_whole_store_and_none_are_good(tmp_path):
 def test_a_damaged_store_is_bad(tmp_path):
     path = metadata_store_in(tmp_path)
     whole = path.read_bytes()
-    for damaged in (b"x" * 5000, whole[:8192] + b"\xff" * 200_000 + whole[208_192:], whole[: len(whole) // 2]):
+    for damaged in (
+        b"x" * 5000,
+        whole[:8192] + b"\xff" * 200_000 + whole[208_192:],
+        whole[: len(whole) // 2],
+        whole[:36] + b"\0\0\0\5" + whole[40:],  # five free pages that are not there: only the check sees it
+    ):
         path.write_bytes(damaged)
         finding = doctor.store(tmp_path)
         assert finding.state == "bad" and str(path) in finding.found and "move metadata.db away" in finding.do
+
+
+def test_a_store_in_use_is_not_called_damaged(tmp_path):
+    path = metadata_store_in(tmp_path)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    finding = doctor.store(tmp_path)
+    other.close()
+    assert finding.state == "hint" and "in use by another process" in finding.found
+
+
+def test_a_store_that_may_not_be_read_is_not_called_damaged():
+    with tempfile.TemporaryDirectory() as folder:
+        path = metadata_store_in(Path(folder))
+        path.chmod(0)
+        os.chmod(folder, 0o755)
+        user = os.geteuid()
+        if user == 0:
+            os.seteuid(65534)
+        try:
+            finding = doctor.store(Path(folder))
+        finally:
+            os.seteuid(user)
+    assert finding.state == "bad" and "may read and write" in finding.do
 
 
 def test_a_database_of_something_else_is_bad(tmp_path):
