@@ -65,6 +65,19 @@ def _parser() -> argparse.ArgumentParser:
     sample.add_argument(
         "--out", type=Path, required=True, metavar="FILE.png|DIR", help="a grid, or a directory of images"
     )
+
+    doctor = command("doctor", "Check whether this machine and installation can run a pipeline, and say what to do.")
+    doctor.add_argument("--root", type=Path, default=RUNS, help="directory to be written to (default: runs)")
+    doctor.add_argument("--json", action="store_true", help="print a list of {name, state, found, do}")
+
+    clean = command("clean", "Remove what older runs left in a root; the next run re-uses all that is kept.")
+    clean.add_argument("--root", type=Path, required=True, help="directory of runs")
+    clean.add_argument(
+        "--keep", type=_positive, required=True, metavar="N", help="runs, and pushed versions, to keep; the newest"
+    )
+    consent = clean.add_mutually_exclusive_group()
+    consent.add_argument("--dry-run", action="store_true", help="only show what would be removed")
+    consent.add_argument("--yes", action="store_true", help="remove without asking")
     return parser
 
 
@@ -158,7 +171,57 @@ def _sample(args: argparse.Namespace) -> int:
     return 0
 
 
-_COMMANDS = {"run": _run, "config": _config, "status": _status, "report": _report, "sample": _sample}
+def _doctor(args: argparse.Namespace) -> int:
+    from pipeline import doctor
+
+    findings = []
+    for finding in doctor.examine(doctor.checks(args.root)):
+        findings.append(finding)
+        if not args.json:
+            print(doctor.text(finding), flush=True)
+    if args.json:
+        print(doctor.as_json(findings))
+    return int(any(finding.state == "bad" for finding in findings))
+
+
+def _agreed(question: str) -> bool:
+    """Whether the person at the terminal says yes; anything else, the end of input too, is a no."""
+    try:
+        return input(question).strip().lower() in ("y", "yes")
+    except EOFError:
+        print()
+        return False
+
+
+def _clean(args: argparse.Namespace) -> int:
+    from pipeline import clean
+
+    with clean.opened(args.root) as store:
+        plan = clean.plan(args.root.resolve(), store, args.keep)
+        print(clean.summary(plan))
+        if args.dry_run or not plan.goes:
+            return 0
+        if not args.yes:
+            if not sys.stdin.isatty():
+                print("Nothing was removed; --yes removes it.")
+                return 0
+            if not _agreed(f"remove {clean.size(plan.bytes)}? [y/N] "):
+                print("Nothing was removed.")
+                return 0
+        clean.remove(plan, store)
+    print(f"Removed {clean.size(plan.bytes)}.")
+    return 0
+
+
+_COMMANDS = {
+    "run": _run,
+    "config": _config,
+    "status": _status,
+    "report": _report,
+    "sample": _sample,
+    "doctor": _doctor,
+    "clean": _clean,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
