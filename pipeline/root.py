@@ -5,12 +5,12 @@ import json
 import logging
 import os
 import sqlite3
-from importlib import metadata
 from pathlib import Path
 
 from models.files import write_whole
 from pipeline.config import ConfigError
 from pipeline.record import RunRecord
+from pipeline.version import version
 
 FILE_NAME = "root.json"
 METADATA_STORE = "metadata.db"
@@ -47,17 +47,13 @@ def check(root: Path) -> None:
     if made["format"] > FORMAT:
         raise ConfigError(
             f"{root}: made by tailgan {made['tailgan']} in format {made['format']}; this is tailgan "
-            f"{_version()}, which knows formats up to {FORMAT}: upgrade it, or give the run a --root of its own"
+            f"{version()}, which knows formats up to {FORMAT}: upgrade it, or give the run a --root of its own"
         )
     _check_store(root / METADATA_STORE)
     _set_aside_unknown_artifacts(root)
     if made["format"] < FORMAT:
         _migrate(root)
-        write_whole(root / FILE_NAME, json.dumps({"format": FORMAT, "tailgan": _version()}))
-
-
-def _version() -> str:
-    return metadata.version("tailgan")
+        write_whole(root / FILE_NAME, json.dumps({"format": FORMAT, "tailgan": version()}))
 
 
 def _made_by(root: Path) -> dict:
