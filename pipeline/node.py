@@ -14,7 +14,7 @@ from tfx.orchestration import metadata
 from tfx.orchestration.local import runner_utils
 from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import launcher, runtime_parameter_utils
-from tfx.proto.orchestration import pipeline_pb2
+from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
 
 State = Literal["complete", "cached"]
 
@@ -86,14 +86,16 @@ def launch(ir: pipeline_pb2.Pipeline, node_id: str, connection: Any) -> NodeResu
     deployment = runner_utils.extract_local_deployment_config(ir)
     store = metadata.Metadata(connection)
     try:
-        info = launcher.Launcher(
+        prepared = launcher.Launcher(
             pipeline_node=node,
             mlmd_connection=store,
             pipeline_info=ir.pipeline_info,
             pipeline_runtime_spec=ir.runtime_spec,
             executor_spec=runner_utils.extract_executor_spec(deployment, node_id),
             custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
-        ).launch()
+        )
+        _forget_beam(prepared)
+        info = prepared.launch()
     except Exception as error:
         raise NodeFailed(node_id, str(error)) from error
     with store:
@@ -107,6 +109,16 @@ def launch(ir: pipeline_pb2.Pipeline, node_id: str, connection: Any) -> NodeResu
             )
         outputs = _outputs(store.store, info.execution_id)
     return NodeResult(state, outputs)
+
+
+def _forget_beam(prepared: launcher.Launcher) -> None:
+    """Takes what runs the Beam parts out of the cache key: outputs do not depend on the runner or its workers.
+
+    The launcher has made the operator that runs the node from this message; from now on it makes the key of it.
+    """
+    spec = prepared._executor_spec
+    if isinstance(spec, executable_spec_pb2.BeamExecutableSpec):
+        prepared._executor_spec = executable_spec_pb2.BeamExecutableSpec(python_executor_spec=spec.python_executor_spec)
 
 
 def _outputs(store: Any, execution_id: int) -> dict[str, list[str]]:

@@ -113,6 +113,20 @@ def zygote() -> Iterator[Zygote]:
 
 
 @pytest.fixture(scope="module")
+def root_of_copy() -> Iterator[Callable[[Path, Path], Root]]:
+    """Makes a root on which a copy of the project, given by its folder, runs."""
+    servers: list[Zygote] = []
+
+    def make(home: Path, path: Path) -> Root:
+        servers.append(Zygote(home))
+        return Root(path, servers[-1])
+
+    yield make
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture(scope="module")
 def root(tmp_path_factory, zygote) -> Root:
     return Root(tmp_path_factory.mktemp("work") / "root", zygote)
 
