@@ -14,7 +14,9 @@ from tfx.orchestration import metadata
 from tfx.orchestration.local import runner_utils
 from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import launcher, runtime_parameter_utils
-from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
+from tfx.orchestration.portable.beam_executor_operator import BeamExecutorOperator
+from tfx.proto.orchestration import pipeline_pb2
+from tfx.proto.orchestration.executable_spec_pb2 import BeamExecutableSpec
 
 State = Literal["complete", "cached"]
 
@@ -84,18 +86,20 @@ def launch(ir: pipeline_pb2.Pipeline, node_id: str, connection: Any) -> NodeResu
     """
     node = next(n.pipeline_node for n in ir.nodes if n.pipeline_node.node_info.id == node_id)
     deployment = runner_utils.extract_local_deployment_config(ir)
+    spec = runner_utils.extract_executor_spec(deployment, node_id)
     store = metadata.Metadata(connection)
     try:
-        prepared = launcher.Launcher(
+        info = launcher.Launcher(
             pipeline_node=node,
             mlmd_connection=store,
             pipeline_info=ir.pipeline_info,
             pipeline_runtime_spec=ir.runtime_spec,
-            executor_spec=runner_utils.extract_executor_spec(deployment, node_id),
+            executor_spec=_cache_key_spec(spec),
             custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
-        )
-        _forget_beam(prepared)
-        info = prepared.launch()
+            custom_executor_operators={
+                BeamExecutableSpec: lambda executor_spec, platform_config: BeamExecutorOperator(spec, platform_config)
+            },
+        ).launch()
     except Exception as error:
         raise NodeFailed(node_id, str(error)) from error
     with store:
@@ -111,14 +115,14 @@ def launch(ir: pipeline_pb2.Pipeline, node_id: str, connection: Any) -> NodeResu
     return NodeResult(state, outputs)
 
 
-def _forget_beam(prepared: launcher.Launcher) -> None:
-    """Takes what runs the Beam parts out of the cache key: outputs do not depend on the runner or its workers.
+def _cache_key_spec(spec: Any) -> Any:
+    """An executor spec without Beam's arguments: how Beam runs changes no output, so it is no reason to run again.
 
-    The launcher has made the operator that runs the node from this message; from now on it makes the key of it.
+    The spec that the launcher is given enters TFX's cache key; the operator that runs the executor has all of it.
     """
-    spec = prepared._executor_spec
-    if isinstance(spec, executable_spec_pb2.BeamExecutableSpec):
-        prepared._executor_spec = executable_spec_pb2.BeamExecutableSpec(python_executor_spec=spec.python_executor_spec)
+    if not isinstance(spec, BeamExecutableSpec):
+        return spec
+    return BeamExecutableSpec(python_executor_spec=spec.python_executor_spec)
 
 
 def _outputs(store: Any, execution_id: int) -> dict[str, list[str]]:

@@ -88,6 +88,7 @@ def test_nothing_runs_again_when_nothing_changed(ran):
         ("serving.name=other", {"Evaluator"}),  # it looks at what serves there
         ("seed=1", {"Judge", "GAN", "Evaluator"}),
         ("beam.direct_num_workers=2", set()),  # how, not what
+        ("name=other", EVERYTHING),  # another pipeline, with artifacts of its own
     ],
 )
 def test_a_key_of_the_configuration_runs_what_it_concerns(ran, override, expected):
@@ -106,8 +107,10 @@ def test_a_key_of_the_configuration_runs_what_it_concerns(ran, override, expecte
         ("models/gan.py", {"GAN", "Evaluator"}),
         ("models/networks/dcgan.py", {"GAN", "Evaluator"}),
         ("models/losses.py", {"GAN", "Evaluator"}),
+        ("models/callbacks.py", {"Judge", "GAN", "Evaluator"}),
         ("components/evaluator/figures.py", {"Evaluator"}),
         ("metrics/kernel.py", {"Evaluator"}),
+        ("metrics/prdc.py", set()),
         ("components/pusher/executor.py", set()),
         ("pipeline/report.py", set()),
         ("pipeline/cli.py", set()),
