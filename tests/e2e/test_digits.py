@@ -120,7 +120,7 @@ def test_a_gate_that_is_not_met_pushes_nothing_and_says_why(root):
 
 
 def test_a_generator_that_is_worse_than_what_serves_is_not_pushed_though_it_meets_the_rules(root):
-    result = root.run("digits.yaml", *FAST, "gan.steps=5", "gate.rules=[inception_score >= 0]")
+    result = root.run("digits.yaml", *FAST, "gan.steps=5", "gate.rules=[label_agreement >= 0]")
     assert result.returncode == 3 and root.states["GAN"] == "cached"
     version = root.versions[0].name
     assert f"label_agreement is worse than that of the serving version {version}" in result.stdout
