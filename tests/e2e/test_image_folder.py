@@ -76,7 +76,7 @@ def test_data_that_break_the_schema_of_the_configuration_stop_the_run(root, fold
 
 def test_an_empty_folder_is_refused_before_anything_is_made(root, tmp_path):
     result = root.run("image_folder.yaml", f"data.root={tmp_path}", *FAST)
-    assert result.returncode == 1 and str(tmp_path) in result.stderr and "Traceback" not in result.stderr
+    assert result.returncode == 2 and str(tmp_path) in result.stderr and "Traceback" not in result.stderr
 
 
 def test_magnetic_tiles_end_with_a_report(root, data, tmp_path):
