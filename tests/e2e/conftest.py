@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -121,6 +122,18 @@ def root(tmp_path_factory, zygote) -> Root:
 def new_root(tmp_path, zygote) -> Callable[[str], Root]:
     """Makes roots by name, for tests that need more than one."""
     return lambda name: Root(tmp_path / name, zygote)
+
+
+@pytest.fixture(scope="module")
+def project_copy(tmp_path_factory) -> Iterator[tuple[Path, Root]]:
+    """A copy of the project's sources that a test may edit, and a root whose runs are of that copy."""
+    copy = tmp_path_factory.mktemp("copy") / "project"
+    ignored = shutil.ignore_patterns(".*", "__pycache__")
+    for name in ("components", "metrics", "models", "pipeline", "tests"):
+        shutil.copytree(HOME / name, copy / name, ignore=ignored)
+    server = Zygote(copy)
+    yield copy, Root(copy.parent / "root", server)
+    server.close()
 
 
 @pytest.fixture(scope="session")
