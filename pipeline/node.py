@@ -14,7 +14,9 @@ from tfx.orchestration import metadata
 from tfx.orchestration.local import runner_utils
 from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import launcher, runtime_parameter_utils
+from tfx.orchestration.portable.beam_executor_operator import BeamExecutorOperator
 from tfx.proto.orchestration import pipeline_pb2
+from tfx.proto.orchestration.executable_spec_pb2 import BeamExecutableSpec
 
 State = Literal["complete", "cached"]
 
@@ -84,6 +86,7 @@ def launch(ir: pipeline_pb2.Pipeline, node_id: str, connection: Any) -> NodeResu
     """
     node = next(n.pipeline_node for n in ir.nodes if n.pipeline_node.node_info.id == node_id)
     deployment = runner_utils.extract_local_deployment_config(ir)
+    spec = runner_utils.extract_executor_spec(deployment, node_id)
     store = metadata.Metadata(connection)
     try:
         info = launcher.Launcher(
@@ -91,8 +94,11 @@ def launch(ir: pipeline_pb2.Pipeline, node_id: str, connection: Any) -> NodeResu
             mlmd_connection=store,
             pipeline_info=ir.pipeline_info,
             pipeline_runtime_spec=ir.runtime_spec,
-            executor_spec=runner_utils.extract_executor_spec(deployment, node_id),
+            executor_spec=_cache_key_spec(spec),
             custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
+            custom_executor_operators={
+                BeamExecutableSpec: lambda executor_spec, platform_config: BeamExecutorOperator(spec, platform_config)
+            },
         ).launch()
     except Exception as error:
         raise NodeFailed(node_id, str(error)) from error
@@ -107,6 +113,16 @@ def launch(ir: pipeline_pb2.Pipeline, node_id: str, connection: Any) -> NodeResu
             )
         outputs = _outputs(store.store, info.execution_id)
     return NodeResult(state, outputs)
+
+
+def _cache_key_spec(spec: Any) -> Any:
+    """An executor spec without Beam's arguments: how Beam runs changes no output, so it is no reason to run again.
+
+    The spec that the launcher is given enters TFX's cache key; the operator that runs the executor has all of it.
+    """
+    if not isinstance(spec, BeamExecutableSpec):
+        return spec
+    return BeamExecutableSpec(python_executor_spec=spec.python_executor_spec)
 
 
 def _outputs(store: Any, execution_id: int) -> dict[str, list[str]]:
