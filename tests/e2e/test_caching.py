@@ -34,6 +34,8 @@ CONFIG = {
     "seed=1": JUDGE | GAN,
     # What a generator is compared with is another.
     "serving.name=other": EVALUATOR,
+    # How Beam runs changes no output.
+    "beam.direct_num_workers=2": PUSHER,
     # Another pipeline, whose artifacts are its own.
     "name=other": EVERYTHING,
 }
@@ -69,9 +71,13 @@ def save(path, random):
     Image.fromarray(random.integers(0, 256, (8, 8), np.uint8)).save(path)
 
 
+def tailgan_run(root, folder, *overrides):
+    return root.run("image_folder.yaml", f"data.root={folder}", *SETTINGS, *overrides)
+
+
 def run(root, folder, *overrides):
     """The nodes that were not cached."""
-    result = root.run("image_folder.yaml", f"data.root={folder}", *SETTINGS, *overrides)
+    result = tailgan_run(root, folder, *overrides)
     assert result.returncode in (0, 3), result.stdout + result.stderr
     assert set(root.states.values()) <= {"complete", "cached"}
     return {node_id for node_id, state in root.states.items() if state == "complete"}
@@ -97,6 +103,12 @@ def test_without_a_change_nothing_runs(first, folder):
 @pytest.mark.parametrize("override", CONFIG)
 def test_a_key_runs_the_nodes_it_is_for(first, folder, override):
     assert run(first, folder, override) == CONFIG[override]
+
+
+def test_the_options_of_beam_reach_what_runs_although_no_cache_key_sees_them(first, folder):
+    result = tailgan_run(first, folder, "data.seed=1", "beam.runner=NoSuchRunner")
+    assert result.returncode == 1 and "NoSuchRunner" in result.stderr
+    assert first.states["ExampleGen"] == "failed"
 
 
 @pytest.mark.parametrize("edited", CODE)

@@ -223,8 +223,8 @@ def test_fifty_kills_change_no_figure_and_never_leave_half_a_version(undisturbed
         assert result.returncode == 0, result.stdout + result.stderr
         assert watch.broken == []
         assert figures(root.report()) == figures(undisturbed.report())
+        assert any("GAN: going on from step" in log.read_text() for log in root.path.glob("logs/*.log"))
         assert root.versions and sorted((root.path / "serving" / "generator").iterdir()) == root.versions
         for version in root.versions:
             assert Generator(str(version)).generate(np.arange(10), np.arange(10)).shape == (10, 8, 8, 1)
     assert killed.total() >= 50 and killed.keys() == seconds.keys(), killed
-    print(dict(killed))
