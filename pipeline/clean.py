@@ -33,6 +33,8 @@ TEMPORARY = (
     "artifacts/*/*/*/.tmp*",
     "checkpoints/.tmp*",
     "serving/*/.tmp*",
+    "serving/*/.incoming",
+    "artifacts.old-*",  # of a metadata store that is no more
 )
 OUTPUTS = "artifacts/*/[!.]*/[!.]*"  # node, output, execution
 REMOVED = ".tmp-removed-"
@@ -189,7 +191,8 @@ def plan(root: Path, store: Any, keep: int) -> Plan:
 
 def _is_ours(root: Path, path: Path) -> bool:
     """Whether a path lies in a known folder of the root, and no symbolic link leads to it or is it."""
-    return path.relative_to(root).parts[0] in FOLDERS and path.resolve() == path
+    folder = path.relative_to(root).parts[0]
+    return (folder in FOLDERS or folder.startswith("artifacts.old-")) and path.resolve() == path
 
 
 def _served_pushes(root: Path, store: Any) -> Iterator[int]:

@@ -11,15 +11,16 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
+
+from pipeline.version import version
 
 RUNS = Path("runs")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tailgan", description="GANs for the long tail.")
-    parser.add_argument("--version", action="version", version=f"tailgan {metadata.version('tailgan')}")
+    parser.add_argument("--version", action="version", version=f"tailgan {version()}")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 

@@ -281,7 +281,7 @@ def store(root: Path) -> Finding:
     path = root / "metadata.db"
     if not os.path.isfile(path):
         return Finding("store", "ok", f"none yet in {root}")
-    do = f"move {path.name} away; the next run makes everything anew"
+    do = "put back a copy, or move it away: every node then runs anew, and what serves stays"
     try:
         # May write, because what a killed process left half written must be rolled back to be read.
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=1)
@@ -295,9 +295,9 @@ def store(root: Path) -> Finding:
             return Finding("store", "hint", f"{path}: in use by another process", "ask again when its run has ended")
         if "unable to open" in str(error):
             return Finding("store", "bad", f"{path}: {error}", "see that you may read and write it and its folder")
-        return Finding("store", "bad", f"{path}: {error}", do)
+        answer = str(error)
     if answer != "ok":
-        return Finding("store", "bad", f"{path}: {' '.join(answer.split())}", do)
+        return Finding("store", "bad", f"{path}: the metadata store is damaged ({' '.join(answer.split())})", do)
     if tables and "MLMDEnv" not in tables:
         return Finding("store", "bad", f"{path}: not a store of ML Metadata", do)
     return Finding("store", "ok", f"{path} is whole")

@@ -4,13 +4,13 @@ import itertools
 import json
 import logging
 import os
-import sqlite3
-from importlib import metadata
 from pathlib import Path
 
 from models.files import write_whole
+from pipeline import doctor
 from pipeline.config import ConfigError
 from pipeline.record import RunRecord
+from pipeline.version import version
 
 FILE_NAME = "root.json"
 METADATA_STORE = "metadata.db"
@@ -47,17 +47,16 @@ def check(root: Path) -> None:
     if made["format"] > FORMAT:
         raise ConfigError(
             f"{root}: made by tailgan {made['tailgan']} in format {made['format']}; this is tailgan "
-            f"{_version()}, which knows formats up to {FORMAT}: upgrade it, or give the run a --root of its own"
+            f"{version()}, which knows formats up to {FORMAT}: upgrade it, or give the run a --root of its own"
         )
-    _check_store(root / METADATA_STORE)
+    # TFX's own words on a damaged store are a page, and come in the middle of a run.
+    store = doctor.store(root)
+    if store.state != "ok":
+        raise ConfigError(f"{store.found}; {store.do}")
     _set_aside_unknown_artifacts(root)
     if made["format"] < FORMAT:
         _migrate(root)
-        write_whole(root / FILE_NAME, json.dumps({"format": FORMAT, "tailgan": _version()}))
-
-
-def _version() -> str:
-    return metadata.version("tailgan")
+        write_whole(root / FILE_NAME, json.dumps({"format": FORMAT, "tailgan": version()}))
 
 
 def _made_by(root: Path) -> dict:
@@ -87,22 +86,3 @@ def _set_aside_unknown_artifacts(root: Path) -> None:
         free = next(path for n in itertools.count(1) if not (path := root / f"{ARTIFACTS}.old-{n}").exists())
         artifacts.rename(free)
         log.warning("no metadata store knows the artifacts that were here; they are in %s now", free.name)
-
-
-def _check_store(path: Path) -> None:
-    """TFX's own words on a damaged store are a page, and come in the middle of a run."""
-    if not path.is_file():
-        return
-    try:
-        store = sqlite3.connect(path)
-        try:
-            found = [row[0] for row in store.execute("PRAGMA quick_check(1)")]
-        finally:
-            store.close()
-    except sqlite3.DatabaseError as error:
-        found = [str(error)]
-    if found != ["ok"]:
-        raise ConfigError(
-            f"{path}: the metadata store is damaged ({found[0].splitlines()[-1]}); put back a copy of it, or move it "
-            "away and run again: every node then runs anew, and what serves stays"
-        )

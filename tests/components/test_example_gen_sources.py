@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -180,6 +181,25 @@ def test_a_folder_laid_out_otherwise_is_refused(tmp_path, paths, message):
             fill(tmp_path, path)
     with pytest.raises(UserError, match=message):
         folder(tmp_path).chunks()
+
+
+def test_a_folder_of_very_many_files_is_listed_in_little_memory(tmp_path):
+    files = 100_000
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for i in range(files // 2):
+            os.close(os.open(tmp_path / name / f"{i:012d}.png", os.O_CREAT))
+    source = folder(tmp_path)
+    tracemalloc.start()
+    try:
+        source.fingerprint()
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+        tracemalloc.reset_peak()
+        paths = sum(map(len, source.chunks()))
+        assert paths == files * len("a/000000000000.png") + files - len(source.chunks())
+        assert tracemalloc.get_traced_memory()[1] < 2 * paths + 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_root_that_is_no_folder_is_refused(tmp_path):

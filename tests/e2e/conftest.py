@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -114,6 +113,20 @@ def zygote() -> Iterator[Zygote]:
 
 
 @pytest.fixture(scope="module")
+def root_of_copy() -> Iterator[Callable[[Path, Path], Root]]:
+    """Makes a root on which a copy of the project, given by its folder, runs."""
+    servers: list[Zygote] = []
+
+    def make(home: Path, path: Path) -> Root:
+        servers.append(Zygote(home))
+        return Root(path, servers[-1])
+
+    yield make
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture(scope="module")
 def root(tmp_path_factory, zygote) -> Root:
     return Root(tmp_path_factory.mktemp("work") / "root", zygote)
 
@@ -122,18 +135,6 @@ def root(tmp_path_factory, zygote) -> Root:
 def new_root(tmp_path, zygote) -> Callable[[str], Root]:
     """Makes roots by name, for tests that need more than one."""
     return lambda name: Root(tmp_path / name, zygote)
-
-
-@pytest.fixture(scope="module")
-def project_copy(tmp_path_factory) -> Iterator[tuple[Path, Root]]:
-    """A copy of the project's sources that a test may edit, and a root whose runs are of that copy."""
-    copy = tmp_path_factory.mktemp("copy") / "project"
-    ignored = shutil.ignore_patterns(".*", "__pycache__")
-    for name in ("components", "metrics", "models", "pipeline", "tests"):
-        shutil.copytree(HOME / name, copy / name, ignore=ignored)
-    server = Zygote(copy)
-    yield copy, Root(copy.parent / "root", server)
-    server.close()
 
 
 @pytest.fixture(scope="session")

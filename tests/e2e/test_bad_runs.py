@@ -107,3 +107,10 @@ def test_training_that_diverges_stops_with_the_step_and_the_last_good_checkpoint
     assert "last good checkpoint: " in line and "a lower learning rate may help" in line
     assert root.states["GAN"] == "failed" and root.versions == []
     assert [child for child in (root.path / "artifacts" / "GAN" / "model").glob("*")] == []
+
+
+def test_an_unknown_beam_runner_fails_the_node_that_would_run_on_it(new_root):
+    result = new_root("any").run("digits.yaml", *QUICK, "beam.runner=NoSuchRunner")
+    assert result.returncode == 1, result.stdout + result.stderr
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("tailgan: ExampleGen: ") and "NoSuchRunner" in line

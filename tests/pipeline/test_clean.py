@@ -195,8 +195,11 @@ def test_what_killed_runs_left_goes_and_what_the_store_does_not_know_stays(lab):
     lab.file("artifacts/ExampleGen/out/999/data")
     lab.file("artifacts/notes/about/this/text")
     lab.file("notes/out/1/text")
+    lab.file("serving/generator/.incoming/1/variables/data")
+    lab.file("artifacts.old-1/ExampleGen/examples/1/data")
     assert lab.goes(1) == {
-        f"artifacts/ExampleGen/out/{killed}", f"artifacts/ExampleGen/.system/executor_execution/{killed}/.temp"
+        f"artifacts/ExampleGen/out/{killed}", f"artifacts/ExampleGen/.system/executor_execution/{killed}/.temp",
+        "serving/generator/.incoming", "artifacts.old-1",
     }  # fmt: skip
 
 

@@ -231,7 +231,7 @@ def test_a_damaged_store_is_bad(tmp_path):
     ):
         path.write_bytes(damaged)
         finding = doctor.store(tmp_path)
-        assert finding.state == "bad" and str(path) in finding.found and "move metadata.db away" in finding.do
+        assert finding.state == "bad" and str(path) in finding.found and "move it away" in finding.do
 
 
 def test_a_store_in_use_is_not_called_damaged(tmp_path):
