@@ -114,7 +114,9 @@ def train(gan: GAN, options: GANOptions, examples: Examples, seed: int, director
 
 def training_key(options: GANOptions, examples: Examples, hyperparameters: dict[str, Any], seed: int, code: str) -> str:
     """Name of a training: another configuration, seed, code or data never meets its checkpoints."""
-    parts = (options.model_dump_json(), examples.fingerprint(), sorted(hyperparameters.items()), seed, code)
+    # How often it is saved changes nothing of what is trained.
+    trained = options.model_dump_json(exclude={"checkpoint_every", "keep_checkpoints"})
+    parts = (trained, examples.fingerprint(), sorted(hyperparameters.items()), seed, code)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 

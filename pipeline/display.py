@@ -54,8 +54,10 @@ class Display(logging.Handler):
     On a terminal it moves a bar; elsewhere it becomes a plain line, at most one in `PLAIN_INTERVAL` seconds.
     """
 
-    def __init__(self, stream: TextIO):
+    def __init__(self, stream: TextIO, logged: bool):
+        """Takes the stream to show things on, and whether the records go to the log as well, which is another."""
         super().__init__(logging.INFO)
+        self._logged = logged
         self.console = Console(file=stream, highlight=False, soft_wrap=True)
         self._bar = Progress(
             SpinnerColumn(),
@@ -76,7 +78,7 @@ class Display(logging.Handler):
         logger = logging.getLogger("tailgan")
         logger.addHandler(self)
         logger.setLevel(logging.INFO)
-        logger.propagate = False
+        logger.propagate = self._logged
         return self
 
     def __exit__(self, *_: object) -> None:

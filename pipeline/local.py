@@ -44,7 +44,7 @@ def run(
     started = datetime.datetime.now(datetime.UTC)
     run_id = started.strftime("%Y%m%dT%H%M%S.%fZ")
     log_path = None if verbose else root / "logs" / f"{run_id}.log"
-    with lock.locked(root), logs_to(log_path) as screen, Display(screen) as display:
+    with lock.locked(root), logs_to(log_path) as screen, Display(screen, logged=log_path is not None) as display:
         root_directory.check(root)
         display.console.print(f"{config.name} in {_short(root)}", style="bold", markup=False)
         display.busy("looking at the data")

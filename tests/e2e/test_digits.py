@@ -27,6 +27,7 @@ def test_a_first_run_ends_with_a_blessed_and_pushed_generator(root):
     assert len(root.versions) == 1 and (root.versions[0] / "saved_model.pb").is_file()
     log = next((root.path / "logs").glob("*.log")).read_text(errors="replace")
     assert "Going to run a new execution" in log and "INFO" not in result.stdout and not result.stderr
+    assert "GAN: step 600 of 600" in log
 
 
 def test_the_report_holds_every_promised_figure(root):

@@ -89,6 +89,8 @@ def test_a_key_changes_with_configuration_data_seed_and_code(digits):
     ]
     assert training.training_key(*base) == training.training_key(*base)
     assert len({training.training_key(*args) for args in (base, *others)}) == 6
+    saved_otherwise = base[0].model_copy(update={"checkpoint_every": 7, "keep_checkpoints": 9})
+    assert training.training_key(saved_otherwise, *base[1:]) == training.training_key(*base)
 
 
 @pytest.mark.e2e
