@@ -17,8 +17,8 @@ from components.example_gen.images import BadImage, ingest
 from components.example_gen.options import DataOptions
 from components.example_gen.split import content_hash
 
-# The most that an image of `max_pixels` was seen to take is 40 bytes a pixel (JPEG 2000); Python and libraries come on
-# top.
+# The most that an image of `max_pixels` was seen to take is 40 bytes a pixel (JPEG 2000, its encoding included); Python
+# and libraries come on top.
 _BYTES_A_PIXEL = 48
 _BYTES_BESIDES = 2**30
 
