@@ -159,7 +159,7 @@ def _read_yaml(path: Path) -> tuple[yaml.Node | None, dict[str, Any]]:
         raise ConfigError(f"{where}: not YAML: {problem}") from None
     except RecursionError:
         raise ConfigError(f"{path}: nested too deeply") from None
-    _check_keys(tree, path)
+    _check_keys(tree, path, set())
     if values is None:
         return None, {}
     if not isinstance(values, dict):
@@ -167,9 +167,13 @@ def _read_yaml(path: Path) -> tuple[yaml.Node | None, dict[str, Any]]:
     return tree, values
 
 
-def _check_keys(tree: yaml.Node | None, path: Path) -> None:
-    """Refuses a key that stands twice in a section, of which YAML would take the last without a word."""
-    if isinstance(tree, yaml.MappingNode):
+def _check_keys(tree: yaml.Node | None, path: Path, visited: set[int]) -> None:
+    """Refuses a key that stands twice in a section, of which YAML would take the last without a word.
+
+    Aliases lead to a node again, or round in a circle, so what was visited is kept.
+    """
+    if isinstance(tree, yaml.MappingNode) and id(tree) not in visited:
+        visited.add(id(tree))
         seen: dict[str, int] = {}
         for key, value in tree.value:
             line = key.start_mark.line + 1
@@ -177,8 +181,7 @@ def _check_keys(tree: yaml.Node | None, path: Path) -> None:
                 raise ConfigError(f"{path}:{line}: key `{key.value}` stands in line {seen[key.value]} already")
             if isinstance(key, yaml.ScalarNode):
                 seen[key.value] = line
-            if value.start_mark.line + 1 >= line:  # an alias leads back to where its anchor is, which was looked at
-                _check_keys(value, path)
+            _check_keys(value, path, visited)
 
 
 def _parse_override(text: str) -> tuple[tuple[str, ...], Any]:

@@ -279,7 +279,7 @@ def writable(root: Path) -> Finding:
 def store(root: Path) -> Finding:
     """Whether the metadata store of the root, where there is one, is whole."""
     path = root / "metadata.db"
-    if not os.path.isfile(path):
+    if not os.path.isfile(path) or os.path.getsize(path) == 0:
         return Finding("store", "ok", f"none yet in {root}")
     do = "put back a copy, or move it away: every node then runs anew, and what serves stays"
     try:
@@ -295,10 +295,12 @@ def store(root: Path) -> Finding:
             return Finding("store", "hint", f"{path}: in use by another process", "ask again when its run has ended")
         if "unable to open" in str(error):
             return Finding("store", "bad", f"{path}: {error}", "see that you may read and write it and its folder")
+        if error.sqlite_errorcode not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            return Finding("store", "bad", f"{path}: cannot be read: {error}", "see to the disk, and try again")
         answer = str(error)
     if answer != "ok":
         return Finding("store", "bad", f"{path}: the metadata store is damaged ({' '.join(answer.split())})", do)
-    if tables and "MLMDEnv" not in tables:
+    if "MLMDEnv" not in tables:
         return Finding("store", "bad", f"{path}: not a store of ML Metadata", do)
     return Finding("store", "ok", f"{path} is whole")
 

@@ -28,6 +28,8 @@ def make(root: Path) -> None:
     Raises:
       ConfigError: if it cannot be made or written.
     """
+    if wild := sorted(set("[]*?") & set(str(root))):
+        raise ConfigError(f"{root}: TFX takes {' '.join(wild)} in a path for a pattern; --root names another directory")
     try:
         (root / "logs").mkdir(parents=True, exist_ok=True)
         probe = root / f".probe.{os.getpid()}"
@@ -81,8 +83,8 @@ def _migrate(root: Path) -> None:
 
 def _set_aside_unknown_artifacts(root: Path) -> None:
     """A new metadata store counts from 1 again, and what it counts names the folders: old files would mix with new."""
-    artifacts = root / ARTIFACTS
-    if artifacts.is_dir() and not (root / METADATA_STORE).exists():
+    artifacts, store = root / ARTIFACTS, root / METADATA_STORE
+    if artifacts.is_dir() and not (store.exists() and store.stat().st_size):
         free = next(path for n in itertools.count(1) if not (path := root / f"{ARTIFACTS}.old-{n}").exists())
         artifacts.rename(free)
         log.warning("no metadata store knows the artifacts that were here; they are in %s now", free.name)

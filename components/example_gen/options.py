@@ -63,9 +63,14 @@ class DataOptions(BaseModel):
     max_bad_fraction: float = Field(
         0.01, ge=0, le=1, description="Stop when more than this part of the files cannot be read."
     )
-    max_pixels: int = Field(50_000_000, ge=1, description="Files with more pixels are quarantined, not decoded.")
+    max_pixels: int = Field(
+        50_000_000, ge=1, le=10**10, description="Files with more pixels are quarantined, not decoded."
+    )
     max_seconds: float = Field(
-        30, gt=0, description="Files that take longer to decode are quarantined. 50 million pixels take 1 to 15 s."
+        30,
+        gt=0,
+        le=86_400,
+        description="Files that take longer to decode are quarantined. 50 million pixels take 1 to 15 s.",
     )
     schema_file: str | None = Field(
         None,

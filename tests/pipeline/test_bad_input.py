@@ -62,6 +62,8 @@ def laughs() -> str:
         (laughs(), r"bad\.yaml:2: `gan\.steps`: .*valid integer, not \[.{,300}"),
         ("[" * 100_000, r"bad\.yaml: nested too deeply"),
         ("gan: &a\n  steps: *a\n", r"bad\.yaml:2: `gan\.steps`: .*"),
+        ("gan: &a {steps: *a}\n", r"bad\.yaml:1: `gan\.steps`: .*"),
+        ("data: {max_seconds: .inf}\n", r"bad\.yaml:1: `data\.max_seconds`: .*86400, not inf"),
         ("\0", r"bad\.yaml: not YAML: .*"),
         ("\udcff", r"bad\.yaml: cannot be read: .*"),
     ],
@@ -187,6 +189,9 @@ def test_a_group_rule_without_file_names_is_refused_where_it_stands(tmp_path):
 def test_a_root_that_cannot_be_written_is_refused(tmp_path):
     fine(tmp_path / "images")
     (tmp_path / "folder.yaml").write_text(FOLDER)
+    assert refused(tmp_path, "folder.yaml", "--root", "a[b]").endswith(
+        "/a[b]: TFX takes [ ] in a path for a pattern; --root names another directory"
+    )
     (tmp_path / "file").write_text("")
     said = refused(tmp_path, "folder.yaml", "--root", "file/root")
     assert said == f"{tmp_path}/file/root: cannot be written: Not a directory; --root names another directory"
