@@ -21,6 +21,7 @@ from ml_metadata.proto import metadata_store_pb2
 from components.evaluator.served import what_serves
 from pipeline import lock
 from pipeline.config import ConfigError
+from pipeline.root import check_readable
 
 ARTIFACTS, CHECKPOINTS, LOGS, VERSIONS, LEFTOVERS = "artifacts", "checkpoints", "logs", "pushed versions", "leftovers"
 KINDS = (ARTIFACTS, CHECKPOINTS, VERSIONS, LOGS, LEFTOVERS)
@@ -88,6 +89,7 @@ def opened(root: Path) -> Iterator[metadata_store.MetadataStore]:
     if not path.is_file():
         raise ConfigError(f"{root}: no root of tailgan, because there is no {path.name}")
     with lock.locked(root):
+        check_readable(root)
         connection = metadata_store_pb2.ConnectionConfig()
         connection.sqlite.filename_uri = str(path)
         connection.sqlite.connection_mode = metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE

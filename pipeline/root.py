@@ -40,7 +40,23 @@ def make(root: Path) -> None:
 
 
 def check(root: Path) -> None:
-    """Makes sure that this version understands what is there; call it with the root locked.
+    """Makes sure that this version understands what is there, and makes it ready; call it with the root locked.
+
+    Raises:
+      ConfigError: see `check_readable`.
+    """
+    made = check_readable(root)
+    _set_aside_unknown_artifacts(root)
+    if made["format"] < FORMAT:
+        _migrate(root)
+        write_whole(root / FILE_NAME, json.dumps({"format": FORMAT, "tailgan": version()}))
+
+
+def check_readable(root: Path) -> dict:
+    """Looks at a root and changes nothing.
+
+    Returns:
+      `format` and `tailgan` of the version that made it.
 
     Raises:
       ConfigError: if a newer version made the root, or its metadata store is damaged; with the way out.
@@ -55,10 +71,7 @@ def check(root: Path) -> None:
     store = doctor.store(root)
     if store.state != "ok":
         raise ConfigError(f"{store.found}; {store.do}")
-    _set_aside_unknown_artifacts(root)
-    if made["format"] < FORMAT:
-        _migrate(root)
-        write_whole(root / FILE_NAME, json.dumps({"format": FORMAT, "tailgan": version()}))
+    return made
 
 
 def _made_by(root: Path) -> dict:

@@ -342,7 +342,7 @@ def test_a_store_without_a_run_tells_nothing_so_nothing_goes(lab):
 
 def test_a_damaged_store_is_named_and_nothing_is_removed(tmp_path):
     (tmp_path / "metadata.db").write_bytes(b"x" * 5000)
-    with pytest.raises(ConfigError, match=r"metadata\.db: no metadata store, or a damaged one"), clean.opened(tmp_path):
+    with pytest.raises(ConfigError, match=r"metadata\.db: the metadata store is damaged"), clean.opened(tmp_path):
         pass
 
 
@@ -361,3 +361,10 @@ def test_it_starts_without_tensorflow_and_tfx(lab):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=HOME)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_root_of_a_newer_version_is_not_cleaned(lab):
+    lab.run("1")
+    (lab.root / "root.json").write_text('{"format": 99, "tailgan": "9.0.0"}')
+    with pytest.raises(ConfigError, match=r"made by tailgan 9\.0\.0 in format 99"), clean.opened(lab.root):
+        pass
