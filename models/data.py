@@ -129,7 +129,7 @@ def training_batches(examples: Examples, batch_size: int, seed: int, skip_steps:
       skip_steps: batches that were seen already.
 
     Returns:
-      (images float32 [batch_size, H, W, C] in [-1, 1], labels int64 [batch_size], weights float32 [batch_size]).
+      `image` float32 [batch_size, H, W, C] in [-1, 1], `label` int64 [batch_size], `weight` float32 [batch_size].
     """
     count = len(examples.labels)
     first_epoch, offset = divmod(skip_steps * batch_size, count)
@@ -140,8 +140,12 @@ def training_batches(examples: Examples, batch_size: int, seed: int, skip_steps:
         rows = tf.random.experimental.stateless_shuffle(tf.range(count, dtype=tf.int64), seeds)
         return tf.data.Dataset.from_tensor_slices(rows)
 
-    def gather(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        return to_float(tf.gather(images, rows)), tf.gather(labels, rows), tf.gather(weights, rows)
+    def gather(rows: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {
+            "image": to_float(tf.gather(images, rows)),
+            "label": tf.gather(labels, rows),
+            "weight": tf.gather(weights, rows),
+        }
 
     epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
     batches = epochs.flat_map(order).skip(offset).batch(batch_size, drop_remainder=True)

@@ -1,12 +1,21 @@
 """A class-conditional GAN: how two networks train each other on weighted examples."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from models.augment.augmentation import Augmentation
+from models.batch import Batch, Context
 from models.losses import AdversarialLoss
+from models.optimizers import Optimizer
+from models.replicas import draw_rows, global_sum, replicas, state, update
+from models.terms import Term
+
+# Streams of random numbers of a step. Out of one stream, the label would be a function of z.
+_Z, _LABELS, _AUGMENT_REAL, _AUGMENT_FAKE, _TERMS = range(5)
+_STREAMS = 64
 
 
 class GAN(keras.Model):
@@ -34,7 +43,7 @@ class GAN(keras.Model):
 
         Args:
           generator: (z [n, d], labels [n]) -> images.
-          discriminator: (images, labels [n]) -> logits [n].
+          discriminator: (images, labels [n]) -> outputs, see `models.networks`.
           fake_label_log_probabilities: how often each class is generated in training, K numbers.
           class_weights: loss weight of generated images of each class, K numbers.
           seed: decides z and labels of every step.
@@ -45,20 +54,25 @@ class GAN(keras.Model):
         self.ema = keras.models.clone_model(generator)
         self.ema.set_weights(generator.get_weights())
         self.ema.trainable = False
-        self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
+        self.step = state(0, tf.int64, "step")
         self._log_probabilities = np.asarray(fake_label_log_probabilities, np.float32)
         self._class_weights = np.asarray(class_weights, np.float32)
         self._seed = seed
-        self._means = [keras.metrics.Mean(name) for name in ("d_loss", "g_loss", "d_real", "d_fake")]
         self.built = True
 
     def compile(
         self,
-        generator_optimizer: keras.optimizers.Optimizer,
-        discriminator_optimizer: keras.optimizers.Optimizer,
+        generator_optimizer: Optimizer,
+        discriminator_optimizer: Optimizer,
         loss: AdversarialLoss,
+        terms: Mapping[str, Term],
+        augmentation: Augmentation | None,
         ema_decay: float,
+        discriminator_steps: int = 1,
+        clip_weights: float | None = None,
+        joint_batch: bool = True,
         steps_per_execution: int = 1,
+        jit_compile: bool = False,
     ) -> None:
         """Sets how to train.
 
@@ -66,79 +80,195 @@ class GAN(keras.Model):
           generator_optimizer: of the generator.
           discriminator_optimizer: of the discriminator.
           loss: see `models.losses`.
+          terms: added to it, by name; see `models.terms`.
+          augmentation: of what the discriminator sees; see `models.augment`.
           ema_decay: decay of the moving average, in [0, 1); less in the first steps.
+          discriminator_steps: steps of the discriminator for one of the generator; a batch has images for all of them.
+          clip_weights: largest absolute weight of the discriminator.
+          joint_batch: whether the discriminator sees real and generated images in one pass; not with statistics of
+            the batch, which would tell it which is which without a look at the label.
           steps_per_execution: steps that run in one call of the graph.
+          jit_compile: whether XLA compiles the step.
         """
-        # XLA makes small convolutions three times slower on a CPU.
-        super().compile(optimizer=None, steps_per_execution=steps_per_execution, jit_compile=False)
+        super().compile(optimizer=None, steps_per_execution=steps_per_execution, jit_compile=jit_compile)
         self.generator_optimizer = generator_optimizer
         self.discriminator_optimizer = discriminator_optimizer
         self.adversarial_loss = loss
+        self.terms = dict(terms)
+        self.augmentation = augmentation
         self.ema_decay = ema_decay
+        self.discriminator_steps = discriminator_steps
+        self.clip_weights = clip_weights
+        self.joint_batch = joint_batch
         generator_optimizer.build(self.generator.trainable_variables)
         discriminator_optimizer.build(self.discriminator.trainable_variables)
+        names = ["d_loss", "g_loss", "d_real", "d_fake", "d_gradient", "g_gradient"]
+        names += [f"d_{name}" for name, term in self.terms.items() if term.discriminator]
+        names += [f"g_{name}" for name, term in self.terms.items() if term.generator]
+        self._means = {name: keras.metrics.Mean(name) for name in names}
+        # Step in which each figure was first not finite; -1 where it never was.
+        self.first_bad = {name: state(-1, tf.int64, f"first_bad_{name}") for name in names}
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        """Means over an epoch: both losses, and the discriminator's logits of real and of generated images."""
-        return self._means
+        """Means over an epoch: losses, terms, the discriminator's logits of real and fake, norms of the gradients."""
+        return list(self._means.values())
 
     def state(self) -> list[tf.Variable]:
         """Every variable that training changes, always in the same order: what a checkpoint holds."""
         networks = (self.generator, self.discriminator, self.ema)
-        optimizers = (self.generator_optimizer, self.discriminator_optimizer)
-        return [self.step, *(variable.value for part in (*networks, *optimizers) for variable in part.variables)]
+        parts = (
+            self.generator_optimizer,
+            self.discriminator_optimizer,
+            *self.terms.values(),
+            *([self.augmentation] if self.augmentation else []),
+        )
+        return [
+            self.step,
+            *(variable.value for network in networks for variable in network.variables),
+            *(variable for part in parts for variable in part.variables),
+        ]
 
-    def train_step(self, data: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """One step of the discriminator, then one of the generator, on the same generated images.
+    def train_step(self, data: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """The discriminator's steps, then one of the generator on the generated images of the last of them.
 
         Args:
-          data: real images [n, H, W, C] float32 in [-1, 1], their labels [n] and their loss weights [n].
+          data: `image` [m, H, W, C] float32 in [-1, 1], `label` [m] int64 (-1: none), `weight` [m] float32, and where
+            pixels are missing `mask` [m, H, W, 1] float32, 0 where they are; m is `discriminator_steps` batches.
 
         Returns:
           {name: mean since the epoch began}, scalars.
         """
-        images, labels, weights = data
-        z, fake_labels = self._draw(tf.shape(labels)[0])
-        fake_weights = tf.gather(self._class_weights, fake_labels)
+        columns = {name: tf.split(column, self.discriminator_steps) for name, column in data.items()}
+        *before, last = [{name: parts[turn] for name, parts in columns.items()} for turn in range(self.discriminator_steps)]
+        for turn, real in enumerate(before):
+            self._discriminator_step(self._real(real, turn), self._fake(real, turn), turn)
+        turn = len(before)
+        real = self._real(last, turn)
         with tf.GradientTape() as tape:
-            fakes = self.generator([z, fake_labels], training=True)
+            fake = self._fake(last, turn)
             with tape.stop_recording():
-                d_loss, real, fake = self._discriminator_step(
-                    (images, fakes), (labels, fake_labels), (weights, fake_weights)
-                )
-            logits = self.discriminator([fakes, fake_labels], training=False)
-            g_loss = self.adversarial_loss.generator(logits, fake_weights)
-        variables = self.generator.trainable_variables
-        self.generator_optimizer.apply(tape.gradient(g_loss, variables), variables)
+                figures = self._discriminator_step(real, fake, turn)
+            loss, own_figures = self._generator_loss(real, fake, turn)
+        figures |= own_figures
+        figures["g_gradient"] = self._descend(self.generator_optimizer, tape, loss, self.generator)
         self._update_ema()
         self.step.assign_add(1)
-        for mean, value in zip(self._means, (d_loss, g_loss, real, fake), strict=True):
-            mean.update_state(value)
-        return {mean.name: mean.result() for mean in self._means}
+        self._note(figures)
+        return {name: mean.result() for name, mean in self._means.items()}
 
-    def _draw(self, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Latent vectors [count, d] and labels [count] of this step."""
-        # Two streams: out of one, the label would be a function of z.
-        of_z, of_labels = (tf.stack([self._seed, 2 * self.step + stream]) for stream in (0, 1))
-        z = tf.random.stateless_normal([count, self.generator.inputs[0].shape[1]], of_z)
-        labels = tf.random.stateless_categorical(self._log_probabilities[None], count, of_labels)[0]
+    def _seed_of(self, turn: int, stream: int) -> tf.Tensor:
+        """Seed int64 [2] of one stream of one step of the discriminator."""
+        index = (self.step * self.discriminator_steps + turn) * _STREAMS + stream
+        return tf.stack([tf.constant(self._seed, tf.int64), index])
+
+    def _draw(self, count: tf.Tensor, turn: int = 0) -> tuple[tf.Tensor, tf.Tensor]:
+        """Latent vectors [count, d] and labels [count]."""
+        size, log_probabilities = self.generator.inputs[0].shape[1], self._log_probabilities[None]
+        of_z, of_labels = self._seed_of(turn, _Z), self._seed_of(turn, _LABELS)
+        z = draw_rows(lambda n: tf.random.stateless_normal([n, size], of_z), count)
+        labels = draw_rows(lambda n: tf.random.stateless_categorical(log_probabilities, n, of_labels)[0], count)
         return z, labels
 
-    def _discriminator_step(self, images: tuple, labels: tuple, weights: tuple) -> tuple[tf.Tensor, ...]:
-        """Trains the discriminator on pairs (real, generated); returns its loss and its logits [n] of each."""
-        variables = self.discriminator.trainable_variables
+    def _real(self, data: dict[str, tf.Tensor], turn: int) -> Batch:
+        """The real images as the discriminator sees them, not yet judged."""
+        images = _hide(data["image"], data)
+        return Batch(images, self._augment(images, data["label"], turn, _AUGMENT_REAL), data["label"], data["weight"], {})
+
+    def _fake(self, data: dict[str, tf.Tensor], turn: int) -> Batch:
+        """As many generated images: pixels are hidden as in the real ones, and so are labels."""
+        z, labels = self._draw(tf.shape(data["label"])[0], turn)
+        images = self.generator([z, labels], training=True)
+        shown = tf.where(data["label"] < 0, tf.constant(-1, tf.int64), labels)
+        seen = _hide(images, data)
+        if self.augmentation and self.augmentation.on_fakes:
+            seen = self._augment(seen, labels, turn, _AUGMENT_FAKE)
+        return Batch(images, seen, shown, tf.gather(self._class_weights, labels), {})
+
+    def _augment(self, images: tf.Tensor, labels: tf.Tensor, turn: int, stream: int) -> tf.Tensor:
+        return self.augmentation(images, labels, self._seed_of(turn, stream)) if self.augmentation else images
+
+    def _context(self, turn: int, stream: int) -> Context:
+        return Context(
+            lambda images, labels: self.discriminator([images, labels], training=False),
+            self.step,
+            self._seed_of(turn, stream),
+        )
+
+    def _discriminator_step(self, real: Batch, fake: Batch, turn: int) -> dict[str, tf.Tensor]:
+        """Trains the discriminator; returns the figures of it."""
         with tf.GradientTape() as tape:
-            # Real and generated in one pass: the discriminator has no statistics of a batch that could give them away.
-            logits = self.discriminator([tf.concat(images, 0), tf.concat(labels, 0)], training=True)
-            real, fake = tf.split(logits, 2)
-            loss = self.adversarial_loss.discriminator(real, fake, *weights)
-        self.discriminator_optimizer.apply(tape.gradient(loss, variables), variables)
-        return loss, real, fake
+            real, fake = self._discriminate(real, fake)
+            figures = {"d_loss": self.adversarial_loss.discriminator(real, fake)}
+            for stream, (name, term) in enumerate(self.terms.items(), _TERMS):
+                if term.discriminator:
+                    figures[f"d_{name}"] = term.discriminator(real, fake, self._context(turn, stream))
+            loss = sum(figures.values()) + _regularization(self.discriminator)
+        figures["d_gradient"] = self._descend(self.discriminator_optimizer, tape, loss, self.discriminator)
+        if self.clip_weights is not None:
+            limit = self.clip_weights
+            update(lambda weight: tf.clip_by_value(weight, -limit, limit), self.discriminator.trainable_variables)
+        if self.augmentation:
+            self.augmentation.observe(real.outputs["logit"], self.step * self.discriminator_steps + turn)
+        return {**figures, "d_real": _mean(real), "d_fake": _mean(fake)}
+
+    def _discriminate(self, real: Batch, fake: Batch) -> tuple[Batch, Batch]:
+        """Both, judged: in one pass, unless a batch has statistics that would give away which is which."""
+        if self.joint_batch:
+            both = [tf.concat(pair, 0) for pair in ((real.images, fake.images), (real.labels, fake.labels))]
+            halves = {name: tf.split(out, 2) for name, out in self.discriminator(both, training=True).items()}
+            of_real, of_fake = ({name: half[i] for name, half in halves.items()} for i in (0, 1))
+        else:
+            of_real, of_fake = (self.discriminator([side.images, side.labels], training=True) for side in (real, fake))
+        return real._replace(outputs=of_real), fake._replace(outputs=of_fake)
+
+    def _generator_loss(self, real: Batch, fake: Batch, turn: int) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """The generator's loss, and the figures of it."""
+        context = self._context(turn, _TERMS + len(self.terms))
+        fake = fake._replace(outputs=context.discriminate(fake.images, fake.labels))
+        if self.adversarial_loss.compares:
+            real = real._replace(outputs=context.discriminate(real.images, real.labels))
+        figures = {"g_loss": self.adversarial_loss.generator(real, fake)}
+        for stream, (name, term) in enumerate(self.terms.items(), _TERMS + len(self.terms)):
+            if term.generator:
+                figures[f"g_{name}"] = term.generator(real, fake, self._context(turn, stream))
+        return sum(figures.values()) + _regularization(self.generator), figures
+
+    def _descend(
+        self, optimizer: Optimizer, tape: tf.GradientTape, loss: tf.Tensor, network: keras.Model
+    ) -> tf.Tensor:
+        """One step of an optimizer; returns the norm of the gradient before it is clipped."""
+        variables = network.trainable_variables
+        return optimizer.step(tape.gradient(loss, variables, unconnected_gradients="zero"), variables)
 
     def _update_ema(self) -> None:
         """ema += (1 - decay) (generator - ema), with decay min(ema_decay, (1 + t) / (10 + t)) at step t."""
         t = tf.cast(self.step, tf.float32)
         decay = tf.minimum(self.ema_decay, (1.0 + t) / (10.0 + t))
-        for average, variable in zip(self.ema.variables, self.generator.variables, strict=True):
-            average.assign_add((1.0 - decay) * (variable - average))
+        update(
+            lambda average, weight: average + (1.0 - decay) * (weight - average), self.ema.weights, self.generator.weights
+        )
+
+    def _note(self, figures: dict[str, tf.Tensor]) -> None:
+        """Adds to the means, and remembers the first step of each figure that is not finite."""
+        for name, mean in self._means.items():
+            mean.update_state(figures[name])
+            first = self.first_bad[name]
+            is_first = ~tf.math.is_finite(figures[name]) & (first < 0)
+            first.assign(tf.where(is_first, self.step, first))
+
+
+def _hide(images: tf.Tensor, data: dict[str, tf.Tensor]) -> tf.Tensor:
+    """Images with missing pixels at 0, halfway between black and white."""
+    return images * data["mask"] if "mask" in data else images
+
+
+def _mean(side: Batch) -> tf.Tensor:
+    """Mean logit of a batch, all replicas together."""
+    logits = side.outputs["logit"]
+    return global_sum(logits) / global_sum(tf.ones_like(logits))
+
+
+def _regularization(network: keras.Model) -> tf.Tensor:
+    """L1 and L2 of a network: the part of one replica."""
+    return tf.add_n(network.losses) / replicas() if network.losses else tf.constant(0.0)

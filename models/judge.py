@@ -58,7 +58,7 @@ def train(options: ClassifierOptions, examples: Examples, classes: int, seed: in
     )
     batches = training_batches(examples, options.batch_size, seed)
     model.fit(
-        batches.map(lambda images, labels, weights: (images, labels)),
+        batches.map(lambda batch: (batch["image"], batch["label"])),
         epochs=options.steps // per_call,
         steps_per_epoch=per_call,
         shuffle=False,  # the batches are

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from models.batch import Batch
+from models.replicas import global_sum
 from models.tfgan import losses as tfgan_losses
 
 _EACH = {"loss_collection": None, "reduction": tf.compat.v1.losses.Reduction.NONE}
@@ -19,28 +21,30 @@ class AdversarialLoss(NamedTuple):
     """The two sides of a loss.
 
     Attributes:
-      discriminator: (real logits [n], fake logits [n], real weights [n], fake weights [n]) -> scalar.
-      generator: (fake logits [n], fake weights [n]) -> scalar.
+      discriminator: (real, fake) -> scalar.
+      generator: (real, fake) -> scalar; `real.outputs` is empty unless the loss `compares`.
+      compares: whether the generator's side needs the discriminator's outputs of the real images.
     """
 
-    discriminator: Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
-    generator: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+    discriminator: Callable[[Batch, Batch], tf.Tensor]
+    generator: Callable[[Batch, Batch], tf.Tensor]
+    compares: bool = False
 
 
 def _shares(weights: tf.Tensor) -> tf.Tensor:
-    """Weights as parts of their sum; all 0 where that is 0."""
-    return tf.math.divide_no_nan(weights, tf.reduce_sum(weights))
+    """Weights as parts of their sum over all devices; all 0 where that is 0."""
+    return tf.math.divide_no_nan(weights, global_sum(weights))
 
 
 def _from_tfgan(discriminator: Callable[..., tf.Tensor], generator: Callable[..., tf.Tensor]) -> AdversarialLoss:
     """A pair of TF-GAN's losses whose discriminator side is a sum of one part over real and one over fake logits."""
 
-    def discriminator_loss(real: tf.Tensor, fake: tf.Tensor, real_weights: tf.Tensor, fake_weights: tf.Tensor):
-        weights = {"real_weights": _shares(real_weights), "generated_weights": _shares(fake_weights)}
-        return tf.reduce_sum(discriminator(real, fake, **weights, **_EACH))
+    def discriminator_loss(real: Batch, fake: Batch) -> tf.Tensor:
+        weights = {"real_weights": _shares(real.weights), "generated_weights": _shares(fake.weights)}
+        return tf.reduce_sum(discriminator(real.outputs["logit"], fake.outputs["logit"], **weights, **_EACH))
 
-    def generator_loss(fake: tf.Tensor, weights: tf.Tensor):
-        return tf.reduce_sum(generator(fake, weights=_shares(weights), **_EACH))
+    def generator_loss(real: Batch, fake: Batch) -> tf.Tensor:
+        return tf.reduce_sum(generator(fake.outputs["logit"], weights=_shares(fake.weights), **_EACH))
 
     return AdversarialLoss(discriminator_loss, generator_loss)
 

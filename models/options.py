@@ -1,8 +1,12 @@
 """The `classifier` and `gan` sections of a configuration."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from models.augment.options import AugmentOptions
+from models.networks.options import DiscriminatorOptions, GeneratorOptions, LatentOptions
+from models.terms import TermsOptions
 
 
 class ClassifierOptions(BaseModel):
@@ -20,14 +24,57 @@ class ClassifierOptions(BaseModel):
     dropout: float = Field(0.2, ge=0, lt=1, description="Dropout before the last layer.")
 
 
-class AdamOptions(BaseModel):
-    """Adam (Kingma & Ba 2015)."""
+# The arguments of its own that each of Keras's optimizers takes.
+OPTIMIZER_ARGUMENTS: dict[str, tuple[str, ...]] = {
+    "adam": ("beta_1", "beta_2"),
+    "adamw": ("beta_1", "beta_2", "weight_decay"),
+    "nadam": ("beta_1", "beta_2"),
+    "sgd": ("momentum",),
+    "rmsprop": ("rho", "momentum"),
+    "adagrad": (),
+}
+
+
+class OptimizerOptions(BaseModel):
+    """One of Keras's optimizers."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    learning_rate: float = Field(4e-4, gt=0, description="Step size.")
-    beta_1: float = Field(0.5, ge=0, lt=1, description="Decay of the mean of the gradients.")
-    beta_2: float = Field(0.999, ge=0, lt=1, description="Decay of the mean of their squares.")
+    name: Literal["adam", "adamw", "nadam", "sgd", "rmsprop", "adagrad"] = Field("adam", description="Which one.")
+    learning_rate: float = Field(4e-4, gt=0, description="Step size at the first step.")
+    schedule: Literal["constant", "linear", "cosine", "exponential"] = Field(
+        "constant",
+        description="How the step size changes: not at all; to 0 at the last step, in a line or in half a cosine; or "
+        "by halves, `halvings` times in all.",
+    )
+    halvings: float = Field(3.0, gt=0, description="`schedule: exponential`: halvings of the step size in all.")
+    beta_1: float | None = Field(None, ge=0, lt=1, description="adam, adamw, nadam: decay of the mean; 0.5 when empty.")
+    beta_2: float | None = Field(
+        None, ge=0, lt=1, description="adam, adamw, nadam: decay of the mean square; 0.999 when empty."
+    )
+    momentum: float | None = Field(None, ge=0, lt=1, description="sgd, rmsprop: momentum; 0 when empty.")
+    rho: float | None = Field(None, ge=0, lt=1, description="rmsprop: decay of the mean square; 0.9 when empty.")
+    weight_decay: float | None = Field(None, ge=0, description="adamw: decoupled weight decay; 0.004 when empty.")
+    clip_value: float | None = Field(None, gt=0, description="Clip each component of the gradient to so much.")
+    clip_global_norm: float | None = Field(None, gt=0, description="Scale the whole gradient down to this norm.")
+
+    @model_validator(mode="after")
+    def _takes_its_arguments(self) -> "OptimizerOptions":
+        takes = OPTIMIZER_ARGUMENTS[self.name]
+        known = {name for names in OPTIMIZER_ARGUMENTS.values() for name in names}
+        wrong = sorted(name for name in known - {*takes} if getattr(self, name) is not None)
+        if wrong:
+            allowed = ", ".join(takes) or "none of its own"
+            raise ValueError(f"`{wrong[0]}` is no argument of {self.name}, which takes {allowed}")
+        return self
+
+
+class MonitorOptions(BaseModel):
+    """What is looked at in training besides the losses."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    every: int = Field(500, ge=1, description="Steps between two looks.")
 
 
 class GANOptions(BaseModel):
@@ -35,24 +82,65 @@ class GANOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    network: Literal["dcgan"] = Field("dcgan", description="Family of networks.")
-    width: int = Field(24, ge=4, description="Channels next to the image, doubled at each halving of the image.")
-    latent_dim: int = Field(64, ge=1, description="Dimension of z ~ N(0, 1).")
-    loss: Literal["non_saturating", "hinge"] = Field(
-        "hinge", description="`non_saturating` (Goodfellow et al. 2014, cross-entropy) or `hinge` (Lim & Ye 2017)."
+    network: Literal["mlp", "mlp_bn", "dcgan", "vgg", "resnet"] = Field("dcgan", description="Family of networks.")
+    width: int | None = Field(
+        None,
+        ge=4,
+        description="Channels next to the image, doubled at each halving of the image; of MLPs, units of a hidden "
+        "layer. The family's own when empty.",
+    )
+    depth: int | None = Field(
+        None, ge=1, description="Layers of each stage; of MLPs, hidden layers. The family's own when empty."
+    )
+    latent: LatentOptions = Field(LatentOptions(), description=LatentOptions.__doc__)
+    generator: GeneratorOptions = Field(GeneratorOptions(), description=GeneratorOptions.__doc__)
+    discriminator: DiscriminatorOptions = Field(DiscriminatorOptions(), description=DiscriminatorOptions.__doc__)
+    loss: Literal["minimax", "non_saturating", "least_squares", "wasserstein", "hinge", "relativistic", "acgan"] = (
+        Field("hinge", description="Adversarial loss, see docs/training.md.")
+    )
+    terms: TermsOptions = Field(TermsOptions(), description=TermsOptions.__doc__)
+    augment: AugmentOptions = Field(AugmentOptions(), description=AugmentOptions.__doc__)
+    missing: Literal["interpolate", "mask"] = Field(
+        "interpolate",
+        description="Missing pixels: filled from their neighbours before training, or hidden in generated images as "
+        "they are in real ones (AmbientGAN, Bora et al. 2018), so that the generator makes whole images.",
     )
     steps: int = Field(2000, ge=1, description="Generator steps.")
-    batch_size: int = Field(64, ge=1, description="Images a step.")
-    generator_optimizer: AdamOptions = Field(AdamOptions(), description="Optimiser of the generator.")
-    discriminator_optimizer: AdamOptions = Field(AdamOptions(), description="Optimiser of the discriminator.")
+    batch_size: Annotated[int, Field(ge=1)] | Literal["all"] = Field(
+        64, description="Images a step; `all`: the whole training set, which is plain gradient descent."
+    )
+    discriminator_steps: int = Field(
+        1, ge=1, le=20, description="Steps of the discriminator, each on a batch of its own, for one of the generator."
+    )
+    generator_optimizer: OptimizerOptions = Field(OptimizerOptions(), description="Optimiser of the generator.")
+    discriminator_optimizer: OptimizerOptions = Field(OptimizerOptions(), description="Optimiser of the discriminator.")
+    clip_weights: float | None = Field(
+        None,
+        gt=0,
+        description="Clip the discriminator's weights to [-c, c] after each of its steps (Arjovsky et al. 2017).",
+    )
     ema_decay: float = Field(
         0.999, ge=0, lt=1, description="Decay of the averaged generator, the one that is exported; warmed up."
     )
-    fake_labels: Literal["data", "uniform", "power"] = Field(
+    fake_labels: Literal["data", "uniform", "power"] | dict[str, Annotated[float, Field(ge=0)]] = Field(
         "data",
-        description="Labels of generated images in training: as in the rebalanced data, uniform, or proportional to "
-        "n^fake_labels_alpha of the data before rebalancing.",
+        description="Labels of generated images in training: as in the rebalanced data, uniform, proportional to "
+        "n^fake_labels_alpha of the data before rebalancing, or shares by class name.",
     )
     fake_labels_alpha: float = Field(0.5, ge=0, le=1, description="Exponent of `fake_labels: power`.")
     checkpoint_every: int = Field(500, ge=1, description="Steps between checkpoints.")
     keep_checkpoints: int = Field(2, ge=1, description="How many checkpoints are kept.")
+    on_divergence: Literal["stop", "rollback"] = Field(
+        "stop",
+        description="When a loss is no longer a number: stop, or go back to the last checkpoint at half the learning "
+        "rates, three times at most.",
+    )
+    monitor: MonitorOptions = Field(MonitorOptions(), description=MonitorOptions.__doc__)
+    strategy: Literal["none", "mirrored"] = Field(
+        "none", description="`mirrored`: spread each batch over all devices of this machine (tf.distribute)."
+    )
+    precision: Literal["float32", "mixed_bfloat16"] = Field("float32", description="Number format of the layers.")
+    jit: Literal["auto", "on", "off"] = Field("auto", description="Compile with XLA; `auto`: where there is a GPU.")
+    cache_megabytes: int = Field(
+        2048, ge=0, description="Training images are decoded once and kept in memory up to so much; beyond, streamed."
+    )

@@ -17,7 +17,9 @@ from models.export import export_generator
 from models.gan import GAN
 from models.losses import adversarial_loss
 from models.networks import build_networks
-from models.options import AdamOptions, GANOptions
+from models.optimizers import Optimizer
+from models.options import GANOptions
+from models.terms import Setting, build_terms
 
 log = logging.getLogger("tailgan")
 
@@ -48,10 +50,6 @@ def fake_label_probabilities(options: GANOptions, counts: Sequence[int], counts_
     return mass / mass.sum()
 
 
-def _adam(options: AdamOptions) -> keras.optimizers.Adam:
-    return keras.optimizers.Adam(options.learning_rate, beta_1=options.beta_1, beta_2=options.beta_2)
-
-
 def build(options: GANOptions, examples: Examples, classes: int, hyperparameters: dict[str, Any], seed: int) -> GAN:
     """A compiled GAN before its first step; equal arguments give equal weights.
 
@@ -70,11 +68,15 @@ def build(options: GANOptions, examples: Examples, classes: int, hyperparameters
         log_probabilities = np.log(probabilities)
     gan = GAN(generator, discriminator, log_probabilities, hyperparameters.get("class_weights", np.ones(classes)), seed)
     gan.compile(
-        _adam(options.generator_optimizer),
-        _adam(options.discriminator_optimizer),
+        Optimizer(options.generator_optimizer, options.steps),
+        Optimizer(options.discriminator_optimizer, options.steps * options.discriminator_steps),
         adversarial_loss(options.loss),
+        build_terms(options.terms, Setting(classes, counts, lambda: None)),
+        None,
         options.ema_decay,
-        steps_per_call(options.steps),
+        options.discriminator_steps,
+        options.clip_weights,
+        steps_per_execution=steps_per_call(options.steps),
     )
     return gan
 

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from components.errors import UserError
+from models.errors import UserError
 
 # Raised with a message that says it all: by us, and by training whose losses are no longer numbers.
 _SELF_EXPLAINING = (UserError, FloatingPointError)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from components.errors import UserError
+from models.errors import UserError
 from components.example_gen.sources import open_source
 from components.rebalancer.strategies import check_names
 from pipeline.config import Config, ConfigError

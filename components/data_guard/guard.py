@@ -9,7 +9,7 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx.components.example_validator.executor import DEFAULT_FILE_NAME
 from tfx.types import Artifact, artifact_utils
 
-from components.errors import UserError
+from models.errors import UserError
 
 Severity = anomalies_pb2.AnomalyInfo.Severity
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from components.errors import UserError
+from models.errors import UserError
 from components.example_gen import split
 from components.example_gen.options import DataOptions
 from components.example_gen.scratch import BadFile, Scratch, Summary

@@ -19,7 +19,7 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.types import Artifact, artifact_utils
 
 from components import examples
-from components.errors import UserError
+from models.errors import UserError
 from components.example_gen.convert import Convert
 from components.example_gen.decide import decide
 from components.example_gen.options import DataOptions

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from components.errors import UserError
+from models.errors import UserError
 from components.example_gen.options import DataOptions
 from components.example_gen.sources.base import RawImage
 

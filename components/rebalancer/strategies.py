@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from components.errors import UserError
+from models.errors import UserError
 from components.rebalancer.options import RebalanceOptions, WeightKind
 
 

@@ -1,20 +1,22 @@
 """Pairs of networks, generator and discriminator, one family a module.
 
 A family is a module with two builders:
-  `generator(options, image_shape, classes)`: Keras model, (z [n, latent_dim] float32, labels [n] int64) -> images
+  `generator(options, image_shape, classes)`: Keras model, (z [n, d] float32, labels [n] int64) -> images
     [n, H, W, C] float32 in [-1, 1].
-  `discriminator(options, image_shape, classes)`: Keras model, (images [n, H, W, C] float32, labels [n] int64) ->
-    logits [n] float32; high means real.
+  `discriminator(options, image_shape, classes)`: Keras model, (images [n, H, W, C] float32, labels [n] int64, -1 where
+    it is not told) -> {`logit`: [n] float32, high means real; `features`: [n, d] float32}, and with the conditioning
+    `acgan` also `class_logits` [n, K].
 """
 
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from models.networks.sizes import check_image_size
-from models.options import GANOptions
 
 if TYPE_CHECKING:
     import keras
+
+    from models.options import GANOptions
 
 
 def _families() -> dict[str, ModuleType]:
@@ -25,7 +27,7 @@ def _families() -> dict[str, ModuleType]:
 
 
 def build_networks(
-    options: GANOptions, image_shape: tuple[int, int, int], classes: int
+    options: "GANOptions", image_shape: tuple[int, int, int], classes: int
 ) -> tuple["keras.Model", "keras.Model"]:
     """The generator and discriminator of the family that `options.network` names.
 

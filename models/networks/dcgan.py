@@ -11,21 +11,21 @@ from models.networks.layers import ConditionalBatchNormalization, Projection, Sp
 from models.networks.sizes import halvings
 from models.options import GANOptions
 
-MAX_GROWTH = 8  # channels are at most so many times `options.width`
+MAX_GROWTH = 8  # channels are at most so many times `(options.width or 24)`
 FEATURES = 64  # units of the discriminator's last layer, the one that is compared with the class
 LEAK = 0.2
 
 
 def _channels(options: GANOptions, halved: int) -> int:
     """Channels of a feature map whose sides are the image's, halved `halved` times."""
-    return options.width * min(2**halved, MAX_GROWTH)
+    return (options.width or 24) * min(2**halved, MAX_GROWTH)
 
 
 def generator(options: GANOptions, image_shape: tuple[int, int, int], classes: int) -> keras.Model:
-    """(z [n, latent_dim] float32, labels [n] int64) -> images [n, H, W, C] float32 in [-1, 1]."""
+    """(z [n, d] float32, labels [n] int64) -> images [n, H, W, C] float32 in [-1, 1]."""
     height, width, image_channels = image_shape
     times = halvings(image_shape)
-    z = keras.Input((options.latent_dim,), name="z")
+    z = keras.Input((options.latent.dim,), name="z")
     label = keras.Input((), dtype="int64", name="label")
     base = (height >> times, width >> times, _channels(options, times))
     x = keras.layers.Dense(base[0] * base[1] * base[2], use_bias=False)(z)
@@ -39,13 +39,13 @@ def generator(options: GANOptions, image_shape: tuple[int, int, int], classes: i
 
 
 def discriminator(options: GANOptions, image_shape: tuple[int, int, int], classes: int) -> keras.Model:
-    """(images [n, H, W, C] float32, labels [n] int64) -> logits [n] float32; high means real."""
+    """(images [n, H, W, C] float32, labels [n] int64) -> outputs, see `models.networks`."""
     image = keras.Input(image_shape, name="image")
     label = keras.Input((), dtype="int64", name="label")
-    x = keras.layers.LeakyReLU(LEAK)(SpectralConv2D(options.width, 3, padding="same")(image))
+    x = keras.layers.LeakyReLU(LEAK)(SpectralConv2D((options.width or 24), 3, padding="same")(image))
     for halved in range(1, halvings(image_shape) + 1):
         x = keras.layers.LeakyReLU(LEAK)(SpectralConv2D(_channels(options, halved), 4, 2, padding="same")(x))
     h = keras.layers.LeakyReLU(LEAK)(SpectralDense(FEATURES)(keras.layers.Flatten()(x)))
     unconditional = keras.layers.Reshape(())(SpectralDense(1)(h))
     logit = keras.layers.Add()([unconditional, Projection(classes)([h, label])])
-    return keras.Model([image, label], logit, name="discriminator")
+    return keras.Model([image, label], {"logit": logit, "features": h}, name="discriminator")

@@ -16,7 +16,7 @@ from tfx.types import standard_artifacts
 
 from components import examples
 from components.data_guard import guard
-from components.errors import UserError
+from models.errors import UserError
 
 FEATURES = """
 feature { name: "image" type: BYTES presence { min_fraction: 1.0 } shape { dim { size: 1 } } }

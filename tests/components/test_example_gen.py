@@ -16,7 +16,7 @@ from tfx.orchestration.portable import data_types
 from tfx.types import standard_artifacts
 
 from components import examples
-from components.errors import UserError
+from models.errors import UserError
 from components.example_gen import component, executor, split
 from components.example_gen.images import ingest
 from components.example_gen.options import DataOptions, LongTail

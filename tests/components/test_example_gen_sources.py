@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from components.errors import UserError
+from models.errors import UserError
 from components.example_gen.images import BadImage, ingest
 from components.example_gen.options import DataOptions
 from components.example_gen.sources import open_source

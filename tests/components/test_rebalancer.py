@@ -14,7 +14,7 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.types import standard_artifacts
 
 from components import examples
-from components.errors import UserError
+from models.errors import UserError
 from components.rebalancer import executor
 from components.rebalancer.options import RebalanceOptions
 from models.dataset import DatasetInfo

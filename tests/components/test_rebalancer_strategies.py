@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.errors import UserError
+from models.errors import UserError
 from components.rebalancer.options import RebalanceOptions
 from components.rebalancer.strategies import class_weights, target_counts
 

@@ -19,7 +19,7 @@ from models.options import GANOptions
 @pytest.fixture(scope="module")
 def network():
     keras.utils.set_random_seed(0)
-    generator, _ = build_networks(GANOptions(width=8, latent_dim=8), (8, 8, 1), classes=10)
+    generator, _ = build_networks(GANOptions(width=8, latent={"dim": 8}), (8, 8, 1), classes=10)
     # As training leaves them, so that labels differ.
     random = np.random.default_rng(0)
     for variable in generator.trainable_variables:

@@ -8,7 +8,7 @@ from models import training
 from models.data import training_batches
 from models.options import GANOptions
 
-SMALL = GANOptions(width=8, latent_dim=8, batch_size=16)
+SMALL = GANOptions(width=8, latent={"dim": 8}, batch_size=16)
 
 
 def build(examples, hyperparameters=None, seed=0, options=SMALL):
@@ -75,7 +75,7 @@ def test_the_average_follows_weights_and_batch_statistics_with_a_warm_up(gan, di
 
 
 def test_generated_labels_follow_their_distribution_and_are_no_function_of_z(digits):
-    options = GANOptions(width=4, latent_dim=4, fake_labels="power", fake_labels_alpha=1.0)
+    options = GANOptions(width=4, latent={"dim": 4}, fake_labels="power", fake_labels_alpha=1.0)
     counts = [70, 0, 30, 0, 0, 0, 0, 0, 0, 0]
     gan = training.build(options, digits.train, 10, {"counts_before": counts}, seed=0)
     z, labels = gan._draw(tf.constant(20_000))
@@ -149,7 +149,7 @@ def test_a_generator_learns_to_make_the_class_that_is_asked_for(balanced, judge,
     gan = training.build(options, balanced, 10, {}, seed=0)
     training.train(gan, options, balanced, 0, tmp_path)
     labels = np.repeat(np.arange(10), 30)
-    z = tf.random.stateless_normal((300, options.latent_dim), (5, 5))
+    z = tf.random.stateless_normal((300, options.latent.dim), (5, 5))
     images = gan.ema([z, tf.constant(labels)], training=False).numpy()
     agrees = judge.judge(np.round((images + 1) * 127.5).astype(np.uint8))["logits"].numpy().argmax(1) == labels
     assert agrees.mean() >= 0.9

@@ -13,7 +13,7 @@ from models import training
 from models.export import Generator
 from models.options import GANOptions
 
-SMALL = GANOptions(width=8, latent_dim=8, batch_size=16, steps=40, checkpoint_every=20)
+SMALL = GANOptions(width=8, latent={"dim": 8}, batch_size=16, steps=40, checkpoint_every=20)
 
 
 def values(gan):

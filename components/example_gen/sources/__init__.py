@@ -1,6 +1,6 @@
 """Where images come from: one module a source, one interface (base.py)."""
 
-from components.errors import UserError
+from models.errors import UserError
 from components.example_gen.options import DataOptions
 from components.example_gen.sources.base import Chunk, RawImage, Source, Split
 

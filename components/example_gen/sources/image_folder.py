@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from components.errors import UserError
+from models.errors import UserError
 from components.example_gen.images import BadImage
 from components.example_gen.sources.base import RawImage, Split, chunk_count
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import file_adapters
 
-from components.errors import UserError
+from models.errors import UserError
 from components.example_gen.sources.base import RawImage, Split, chunk_count, ranges
 
 _SPLITS: dict[str, Split] = {"train": "train", "validation": "eval", "test": "eval"}

@@ -8,7 +8,7 @@ import tensorflow as tf
 from models.networks import build_networks
 from models.options import GANOptions
 
-SMALL = GANOptions(width=4, latent_dim=3)
+SMALL = GANOptions(width=4, latent={"dim": 3})
 
 
 @pytest.mark.parametrize("shape", [(4, 4, 1), (7, 7, 1), (8, 8, 1), (28, 28, 1), (32, 32, 3), (16, 32, 3), (64, 64, 1)])
