@@ -5,9 +5,8 @@ Training runs `steps_per_call` steps in one call of the graph, and each call is 
 
 import json
 import logging
-import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import keras
@@ -20,12 +19,12 @@ log = logging.getLogger("tailgan")
 
 
 def steps_per_call(steps: int, at_most: int = 50) -> int:
-    """Steps that run in one call of the graph: the largest divisor of `steps` up to `at_most`.
+    """Steps that run in one call of the graph; the last call may have fewer.
 
-    >>> steps_per_call(2000), steps_per_call(90), steps_per_call(7)
-    (50, 45, 7)
+    >>> steps_per_call(2000), steps_per_call(7)
+    (50, 7)
     """
-    return max(k for k in range(1, min(steps, at_most) + 1) if steps % k == 0)
+    return min(steps, at_most)
 
 
 class Progress(keras.callbacks.Callback):
@@ -61,7 +60,7 @@ class Progress(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs=None) -> None:
         """Writes a line of history, and reports if the last report is long enough ago."""
-        now, step = time.monotonic(), (epoch + 1) * self.per_call
+        now, step = time.monotonic(), min((epoch + 1) * self.per_call, self.steps)
         losses = {name: float(value) for name, value in (logs or {}).items()}
         rate, self._called = self.per_call / (now - self._called), now
         with self.history.open("a") as file:
@@ -125,6 +124,11 @@ class Checkpoint(keras.callbacks.Callback):
         self._saved_step = int(self.step.numpy())
         return self._saved_step
 
+    def save_first(self) -> None:
+        """Saves what there is before the first step, unless there is a checkpoint already."""
+        if self.latest is None:
+            self._save()
+
     def on_epoch_end(self, epoch: int, logs=None) -> None:
         """Saves if it is time to."""
         if int(self.step.numpy()) >= self._saved_step + self.every:
@@ -141,23 +145,29 @@ class Checkpoint(keras.callbacks.Callback):
 
 
 class StopOnNaN(keras.callbacks.Callback):
-    """Stops training whose losses are no longer numbers. Put it before `Checkpoint`, so that none of that is saved."""
+    """Stops training whose figures are no longer numbers. Put it before `Checkpoint`, so that none of that is saved."""
 
-    def __init__(self, per_call: int, checkpoint: Checkpoint):
-        """Takes the steps of a call and the checkpoints, to name the last good one."""
+    def __init__(self, first_bad: Mapping[str, tf.Variable], checkpoint: Checkpoint):
+        """Takes the step in which each figure was first not finite (-1: never), and the checkpoints."""
         super().__init__()
-        self.per_call, self.checkpoint = per_call, checkpoint
+        self.first_bad, self.checkpoint = first_bad, checkpoint
+
+    def on_train_begin(self, logs=None) -> None:
+        """Forgets what an earlier attempt ran into."""
+        for variable in self.first_bad.values():
+            variable.assign(-1)
 
     def on_epoch_end(self, epoch: int, logs=None) -> None:
-        """Looks at the losses of a call.
+        """Looks at the figures of a call.
 
         Raises:
-          FloatingPointError: naming loss, steps and the last good checkpoint.
+          FloatingPointError: naming the step, the figures and the last good checkpoint.
         """
-        bad = ", ".join(f"{name} is {value}" for name, value in (logs or {}).items() if not math.isfinite(value))
-        if bad:
-            first, last = epoch * self.per_call + 1, (epoch + 1) * self.per_call
+        steps = {name: int(variable.numpy()) for name, variable in self.first_bad.items()}
+        step = min((step for step in steps.values() if step >= 0), default=None)
+        if step is not None:
+            names = ", ".join(name for name in steps if steps[name] == step)
             raise FloatingPointError(
-                f"training diverged between steps {first} and {last}: {bad}; "
-                f"last good checkpoint: {self.checkpoint.latest or 'none'}; a lower learning rate may help"
+                f"training diverged in step {step}: not finite: {names}; last good checkpoint: "
+                f"{self.checkpoint.latest or 'none'}"
             )

@@ -117,17 +117,14 @@ class GAN(keras.Model):
     def state(self) -> list[tf.Variable]:
         """Every variable that training changes, always in the same order: what a checkpoint holds."""
         networks = (self.generator, self.discriminator, self.ema)
-        parts = (
-            self.generator_optimizer,
-            self.discriminator_optimizer,
-            *self.terms.values(),
-            *([self.augmentation] if self.augmentation else []),
-        )
-        return [
-            self.step,
-            *(variable.value for network in networks for variable in network.variables),
-            *(variable for part in parts for variable in part.variables),
-        ]
+        variables = [variable.value for network in networks for variable in network.variables]
+        for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
+            variables += optimizer.variables
+        for term in self.terms.values():
+            variables += term.variables
+        if self.augmentation:
+            variables += self.augmentation.variables
+        return [self.step, *variables]
 
     def train_step(self, data: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """The discriminator's steps, then one of the generator on the generated images of the last of them.
@@ -140,7 +137,9 @@ class GAN(keras.Model):
           {name: mean since the epoch began}, scalars.
         """
         columns = {name: tf.split(column, self.discriminator_steps) for name, column in data.items()}
-        *before, last = [{name: parts[turn] for name, parts in columns.items()} for turn in range(self.discriminator_steps)]
+        *before, last = [
+            {name: parts[turn] for name, parts in columns.items()} for turn in range(self.discriminator_steps)
+        ]
         for turn, real in enumerate(before):
             self._discriminator_step(self._real(real, turn), self._fake(real, turn), turn)
         turn = len(before)
@@ -173,7 +172,9 @@ class GAN(keras.Model):
     def _real(self, data: dict[str, tf.Tensor], turn: int) -> Batch:
         """The real images as the discriminator sees them, not yet judged."""
         images = _hide(data["image"], data)
-        return Batch(images, self._augment(images, data["label"], turn, _AUGMENT_REAL), data["label"], data["weight"], {})
+        return Batch(
+            images, self._augment(images, data["label"], turn, _AUGMENT_REAL), data["label"], data["weight"], {}
+        )
 
     def _fake(self, data: dict[str, tf.Tensor], turn: int) -> Batch:
         """As many generated images: pixels are hidden as in the real ones, and so are labels."""
@@ -234,9 +235,7 @@ class GAN(keras.Model):
                 figures[f"g_{name}"] = term.generator(real, fake, self._context(turn, stream))
         return sum(figures.values()) + _regularization(self.generator), figures
 
-    def _descend(
-        self, optimizer: Optimizer, tape: tf.GradientTape, loss: tf.Tensor, network: keras.Model
-    ) -> tf.Tensor:
+    def _descend(self, optimizer: Optimizer, tape: tf.GradientTape, loss: tf.Tensor, network: keras.Model) -> tf.Tensor:
         """One step of an optimizer; returns the norm of the gradient before it is clipped."""
         variables = network.trainable_variables
         return optimizer.step(tape.gradient(loss, variables, unconnected_gradients="zero"), variables)
@@ -246,7 +245,9 @@ class GAN(keras.Model):
         t = tf.cast(self.step, tf.float32)
         decay = tf.minimum(self.ema_decay, (1.0 + t) / (10.0 + t))
         update(
-            lambda average, weight: average + (1.0 - decay) * (weight - average), self.ema.weights, self.generator.weights
+            lambda average, weight: average + (1.0 - decay) * (weight - average),
+            self.ema.weights,
+            self.generator.weights,
         )
 
     def _note(self, figures: dict[str, tf.Tensor]) -> None:

@@ -58,8 +58,8 @@ def train(options: ClassifierOptions, examples: Examples, classes: int, seed: in
     )
     batches = training_batches(examples, options.batch_size, seed)
     model.fit(
-        batches.map(lambda batch: (batch["image"], batch["label"])),
-        epochs=options.steps // per_call,
+        batches.map(lambda batch: (batch["image"], batch["label"])).take(options.steps),
+        epochs=-(-options.steps // per_call),
         steps_per_epoch=per_call,
         shuffle=False,  # the batches are
         verbose=0,

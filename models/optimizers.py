@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from models.options import OPTIMIZER_ARGUMENTS, OptimizerOptions
-from models.replicas import global_sum, replicas
+from models.replicas import global_sum, replicas, state
 
 _CLASSES = {
     "adam": keras.optimizers.Adam,
@@ -32,9 +32,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
     def __init__(self, options: OptimizerOptions, steps: int):
         """Takes the section of the configuration and the steps in all."""
         self.options, self.steps = options, steps
-        self.scale = tf.Variable(
-            1.0, trainable=False, name="learning_rate_scale", aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
-        )
+        self.scale = state(1.0, tf.float32, "learning_rate_scale")
 
     def __call__(self, step: tf.Tensor) -> tf.Tensor:
         """Learning rate of a step, counted from 0."""

@@ -1,19 +1,24 @@
 """`run_fn` of the GAN for TFX's own Trainer: data, model, checkpoints and export put together."""
 
+import contextlib
 import hashlib
+import json
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from models.callbacks import HISTORY_FILE, Checkpoint, Progress, StopOnNaN, steps_per_call
 from models.data import Examples, read, training_batches
 from models.dataset import DatasetInfo
+from models.errors import UserError
 from models.export import export_generator
+from models.files import write_whole
 from models.gan import GAN
 from models.losses import adversarial_loss
 from models.networks import build_networks
@@ -21,64 +26,141 @@ from models.optimizers import Optimizer
 from models.options import GANOptions
 from models.terms import Setting, build_terms
 
+IDENTITY_FILE = "training.json"
+ROLLBACKS = 3
+
 log = logging.getLogger("tailgan")
 
 
-def fake_label_probabilities(options: GANOptions, counts: Sequence[int], counts_before: Sequence[int]) -> np.ndarray:
-    """How often each class is generated in training, float64 [K], of sum 1.
+def fake_label_probabilities(
+    options: GANOptions, classes: Sequence[str], counts: Sequence[int], counts_before: Sequence[int]
+) -> np.ndarray:
+    """How often each class is generated in training, float64 [K], of sum 1; 0 for a class without images.
 
-    >>> fake_label_probabilities(GANOptions(fake_labels="power", fake_labels_alpha=0.5), [4, 4], [9, 1])
+    >>> fake_label_probabilities(GANOptions(fake_labels="power", fake_labels_alpha=0.5), "ab", [4, 4], [9, 1])
     array([0.75, 0.25])
 
     Args:
       options: `fake_labels` and `fake_labels_alpha`.
+      classes: K names.
       counts: training examples of each class, K numbers.
       counts_before: the same before rebalancing.
 
     Raises:
-      ValueError: for unknown `fake_labels`.
+      UserError: if `fake_labels` names a class that is none or has no images, or leaves nothing to generate.
     """
+    has_images = np.asarray(counts) > 0
     match options.fake_labels:
         case "data":
             mass = np.asarray(counts, np.float64)
         case "uniform":
-            mass = np.ones(len(counts))
+            mass = has_images.astype(np.float64)
         case "power":
-            mass = np.asarray(counts_before, np.float64) ** options.fake_labels_alpha
-        case unknown:
-            raise ValueError(f"unknown fake_labels `{unknown}`; known: data, uniform, power")
+            mass = np.where(has_images, np.asarray(counts_before, np.float64) ** options.fake_labels_alpha, 0)
+        case shares:
+            mass = _shares_by_name(shares, classes, has_images)
+    if not mass.sum():
+        raise UserError("no class has a share: there is nothing to generate", "gan.fake_labels")
     return mass / mass.sum()
 
 
-def build(options: GANOptions, examples: Examples, classes: int, hyperparameters: dict[str, Any], seed: int) -> GAN:
+def _shares_by_name(shares: Mapping[str, float], classes: Sequence[str], has_images: np.ndarray) -> np.ndarray:
+    for name, share in shares.items():
+        if name not in classes:
+            raise UserError(f"there is no class `{name}`; there are: {', '.join(classes)}", "gan.fake_labels")
+        if share and not has_images[classes.index(name)]:
+            raise UserError(f"class `{name}` has no training images, so it cannot be learned", "gan.fake_labels")
+    return np.array([shares.get(name, 0.0) for name in classes], np.float64)
+
+
+@contextlib.contextmanager
+def _dtype_policy(name: str) -> Iterator[None]:
+    """Layers made within have this policy."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _scope(options: GANOptions, batch_size: int) -> contextlib.AbstractContextManager[Any]:
+    """Where variables are made: on all devices, or where TensorFlow puts them.
+
+    Raises:
+      UserError: if the devices cannot share a batch evenly.
+    """
+    if options.strategy == "none":
+        return contextlib.nullcontext()
+    strategy = tf.distribute.MirroredStrategy()
+    devices = strategy.num_replicas_in_sync
+    if batch_size % devices:
+        raise UserError(f"{batch_size} images cannot be spread evenly over {devices} devices", "gan.batch_size")
+    return strategy.scope()
+
+
+def batch_size(options: GANOptions, examples: Examples) -> int:
+    """Images of one step.
+
+    Raises:
+      UserError: if there are fewer than that.
+    """
+    count = len(examples.labels)
+    if options.batch_size == "all":
+        return count
+    if options.batch_size > count:
+        raise UserError(
+            f"{options.batch_size} images a step, but there are only {count} to train on; at most so many, or `all`",
+            "gan.batch_size",
+        )
+    return options.batch_size
+
+
+def build(
+    options: GANOptions, examples: Examples, names: Sequence[str], hyperparameters: dict[str, Any], seed: int
+) -> GAN:
     """A compiled GAN before its first step; equal arguments give equal weights.
 
     Args:
       options: networks, loss and optimizers.
       examples: what it will be trained on.
-      classes: number of classes, K.
+      names: of the K classes.
       hyperparameters: of the Rebalancer: `class_weights` and `counts_before`, K numbers each; may lack both.
       seed: decides the initial weights and all that is drawn in training.
+
+    Raises:
+      UserError: if options and data do not go together.
     """
     keras.utils.set_random_seed(seed)
-    generator, discriminator = build_networks(options, examples.image_shape, classes)
+    classes = len(names)
     counts = examples.counts(classes)
-    probabilities = fake_label_probabilities(options, counts, hyperparameters.get("counts_before", counts))
+    counts_before = hyperparameters.get("counts_before", counts)
+    probabilities = fake_label_probabilities(options, names, counts, counts_before)
     with np.errstate(divide="ignore"):  # a class that is never generated has log 0
         log_probabilities = np.log(probabilities)
-    gan = GAN(generator, discriminator, log_probabilities, hyperparameters.get("class_weights", np.ones(classes)), seed)
-    gan.compile(
-        Optimizer(options.generator_optimizer, options.steps),
-        Optimizer(options.discriminator_optimizer, options.steps * options.discriminator_steps),
-        adversarial_loss(options.loss),
-        build_terms(options.terms, Setting(classes, counts, lambda: None)),
-        None,
-        options.ema_decay,
-        options.discriminator_steps,
-        options.clip_weights,
-        steps_per_execution=steps_per_call(options.steps),
-    )
+    class_weights = hyperparameters.get("class_weights", np.ones(classes))
+    with _scope(options, batch_size(options, examples)):
+        with _dtype_policy(options.precision):
+            generator, discriminator = build_networks(options, examples.image_shape, classes)
+        gan = GAN(generator, discriminator, log_probabilities, class_weights, seed)
+        gan.compile(
+            Optimizer(options.generator_optimizer, options.steps),
+            Optimizer(options.discriminator_optimizer, options.steps * options.discriminator_steps),
+            adversarial_loss(options.loss),
+            build_terms(options.terms, Setting(classes, counts_before, lambda: None)),
+            augmentation=None,
+            ema_decay=options.ema_decay,
+            discriminator_steps=options.discriminator_steps,
+            clip_weights=options.clip_weights,
+            steps_per_execution=steps_per_call(options.steps),
+            jit_compile=_is_compiled(options.jit),
+        )
     return gan
+
+
+def _is_compiled(jit: str) -> bool:
+    """On a CPU, XLA makes small convolutions three times slower."""
+    return jit == "on" or (jit == "auto" and bool(tf.config.list_physical_devices("GPU")))
 
 
 def train(gan: GAN, options: GANOptions, examples: Examples, seed: int, directory: Path) -> None:
@@ -92,34 +174,79 @@ def train(gan: GAN, options: GANOptions, examples: Examples, seed: int, director
       directory: of checkpoints and `history.jsonl`; must be this very training's own.
 
     Raises:
-      FloatingPointError: if a loss is not finite.
+      FloatingPointError: if a figure is not finite, and the options do not say to try again, or that has not helped.
     """
-    per_call = steps_per_call(options.steps)
     checkpoint = Checkpoint(gan.step, gan.state(), directory, options.checkpoint_every, options.keep_checkpoints)
     done = checkpoint.restore()
     if done:
         log.info("GAN: going on from step %d of %d", done, options.steps)
+    if options.on_divergence == "rollback":
+        checkpoint.save_first()
+    tried: list[int] = []  # the steps that were gone back to
+    while True:
+        try:
+            _fit(gan, options, examples, seed, directory, checkpoint, done)
+            return
+        except FloatingPointError as error:
+            if options.on_divergence == "stop":
+                advice = "a lower learning rate may help, and `gan.on_divergence: rollback` tries again at half of it"
+                raise FloatingPointError(f"{error}; {advice}") from None
+            if len(tried) == ROLLBACKS:
+                raise FloatingPointError(f"{error}; {ROLLBACKS} attempts at lower learning rates all failed") from None
+            done = checkpoint.restore()
+            tried.append(done)
+            # What was restored holds the rates of the attempts before it, not of those since.
+            for optimizer in (gan.generator_optimizer, gan.discriminator_optimizer):
+                optimizer.schedule.scale.assign(optimizer.schedule.scale * 0.5 ** tried.count(done))
+            log.warning("GAN: %s; going back to step %d at half the learning rates", error, done)
+
+
+def _fit(
+    gan: GAN, options: GANOptions, examples: Examples, seed: int, directory: Path, checkpoint: Checkpoint, done: int
+) -> None:
+    """From step `done`, which `gan` is in, to the last."""
+    if done == options.steps:
+        return
+    per_call = steps_per_call(options.steps)
+    size = batch_size(options, examples) * options.discriminator_steps
     gan.fit(
-        training_batches(examples, options.batch_size, seed, skip_steps=done),
+        training_batches(examples, size, seed, skip_steps=done).take(options.steps - done),
         initial_epoch=done // per_call,
-        epochs=options.steps // per_call,
+        epochs=-(-options.steps // per_call),
         steps_per_epoch=per_call,
         shuffle=False,  # the batches are
         verbose=0,
         callbacks=[
-            StopOnNaN(per_call, checkpoint),
+            StopOnNaN(gan.first_bad, checkpoint),
             Progress("GAN", options.steps, per_call, directory / HISTORY_FILE, done),
             checkpoint,
         ],
     )
 
 
-def training_key(options: GANOptions, examples: Examples, hyperparameters: dict[str, Any], seed: int, code: str) -> str:
-    """Name of a training: another configuration, seed, code or data never meets its checkpoints."""
-    # How often it is saved changes nothing of what is trained.
-    trained = options.model_dump_json(exclude={"checkpoint_every", "keep_checkpoints"})
-    parts = (trained, examples.fingerprint(), sorted(hyperparameters.items()), seed, code)
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+def identity(
+    options: GANOptions, examples: Examples, hyperparameters: dict[str, Any], seed: int, code: str
+) -> dict[str, Any]:
+    """All that decides how a training goes, as JSON; how often it is saved does not."""
+    return {
+        "options": options.model_dump(mode="json", exclude={"checkpoint_every", "keep_checkpoints"}),
+        "data": examples.fingerprint(),
+        "hyperparameters": hyperparameters,
+        "seed": seed,
+        "code": code,
+    }
+
+
+def training_directory(root: Path, identity: dict[str, Any]) -> Path:
+    """Directory of a training's checkpoints: another configuration, seed, code or data never meets them.
+
+    It holds the identity too, as `training.json`, for people who wonder which is which.
+    """
+    text = json.dumps(identity, indent=2, sort_keys=True)
+    directory = root / hashlib.sha256(text.encode()).hexdigest()[:16]
+    directory.mkdir(parents=True, exist_ok=True)
+    write_whole(directory / IDENTITY_FILE, text)
+    return directory
 
 
 def run_fn(fn_args: Any) -> None:
@@ -135,9 +262,10 @@ def run_fn(fn_args: Any) -> None:
     info = DatasetInfo.beside(fn_args.train_files[0])
     examples = read(fn_args.train_files, info)
     hyperparameters = fn_args.hyperparameters or {}
-    gan = build(options, examples, len(info.classes), hyperparameters, seed)
-    key = training_key(options, examples, hyperparameters, seed, custom["code_version"])
-    directory = Path(custom["checkpoint_root"]) / key
+    directory = training_directory(
+        Path(custom["checkpoint_root"]), identity(options, examples, hyperparameters, seed, custom["code_version"])
+    )
+    gan = build(options, examples, info.classes, hyperparameters, seed)
     train(gan, options, examples, seed, directory)
     Path(fn_args.model_run_dir).mkdir(parents=True, exist_ok=True)
     shutil.copy(directory / HISTORY_FILE, Path(fn_args.model_run_dir) / HISTORY_FILE)

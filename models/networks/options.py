@@ -1,4 +1,4 @@
-"""The keys of the `gan` section that shape the networks. Plain Python: a configuration is checked without TensorFlow."""
+"""What shapes the networks, in the `gan` section. Plain Python: a configuration is checked without TensorFlow."""
 
 from typing import Literal
 

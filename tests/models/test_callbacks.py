@@ -3,21 +3,13 @@
 import doctest
 import json
 import logging
-import math
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from models import callbacks
-from models.callbacks import Checkpoint, Progress, StopOnNaN, steps_per_call
-
-
-@pytest.mark.parametrize(
-    ("steps", "expected"), [(2000, 50), (500, 50), (1500, 50), (30, 30), (51, 17), (101, 1), (1, 1)]
-)
-def test_a_call_makes_a_whole_part_of_all_steps(steps, expected):
-    assert steps_per_call(steps) == expected
+from models.callbacks import Checkpoint, Progress, StopOnNaN
 
 
 def test_the_example_holds():
@@ -127,12 +119,14 @@ def test_a_state_of_another_shape_is_not_taken(saved, tmp_path):
     np.testing.assert_array_equal(other, [1, 2, 3])
 
 
-def test_a_loss_that_is_no_number_stops_training_and_names_everything(saved):
+def test_a_figure_that_is_no_number_stops_training_and_names_everything(saved):
     step, value, checkpoint = saved()
     go(step, value, checkpoint, until=10)
-    stop = StopOnNaN(50, checkpoint)
-    stop.on_epoch_end(0, {"g_loss": 1.0, "d_loss": 2.0})
+    first_bad = {name: tf.Variable(bad, dtype=tf.int64) for name, bad in (("d_loss", -1), ("g_loss", 73), ("d_r1", 73))}
+    stop = StopOnNaN(first_bad, checkpoint)
     with pytest.raises(
-        FloatingPointError, match=r"between steps 51 and 100: g_loss is nan; last good checkpoint: .*ckpt-10;"
+        FloatingPointError, match=r"in step 73: not finite: g_loss, d_r1; last good checkpoint: .*ckpt-10$"
     ):
-        stop.on_epoch_end(1, {"g_loss": math.nan, "d_loss": 2.0})
+        stop.on_epoch_end(1)
+    stop.on_train_begin()  # another attempt
+    stop.on_epoch_end(1)

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from models import training
+from models.errors import UserError
 from models.export import Generator
 from models.options import GANOptions
 
+CLASSES = tuple(map(str, range(10)))
 SMALL = GANOptions(width=8, latent={"dim": 8}, batch_size=16, steps=40, checkpoint_every=20)
 
 
@@ -21,19 +24,39 @@ def values(gan):
 
 
 def trained(options, examples, directory, seed=0):
-    gan = training.build(options, examples, 10, {}, seed)
+    gan = training.build(options, examples, CLASSES, {}, seed)
     training.train(gan, options, examples, seed, directory)
     return gan
 
 
 def test_generated_labels_follow_the_options():
     def probabilities(**kwargs):
-        return training.fake_label_probabilities(GANOptions(**kwargs), [30, 10], [100, 1]).tolist()
+        return training.fake_label_probabilities(GANOptions(**kwargs), ("a", "b"), [30, 10], [100, 1]).tolist()
 
     assert probabilities(fake_labels="data") == [0.75, 0.25]
     assert probabilities(fake_labels="uniform") == [0.5, 0.5]
     assert probabilities(fake_labels="power", fake_labels_alpha=0.5) == pytest.approx([10 / 11, 1 / 11])
+    assert probabilities(fake_labels={"b": 3, "a": 1}) == [0.25, 0.75]
     assert doctest.testmod(training).failed == 0
+
+
+@pytest.mark.parametrize("how", ["uniform", "power", "data"])
+def test_a_class_without_images_is_not_generated(how):
+    options = GANOptions(fake_labels=how)
+    assert training.fake_label_probabilities(options, ("a", "b", "c"), [30, 0, 30], [30, 4, 30])[1] == 0
+
+
+@pytest.mark.parametrize(
+    ("shares", "message"),
+    [
+        ({"a": 1, "x": 1}, "there is no class `x`; there are: a, b"),
+        ({"a": 1, "b": 1}, "class `b` has no training images"),
+        ({"a": 0}, "nothing to generate"),
+    ],
+)
+def test_shares_of_generated_labels_that_do_not_fit_are_refused(shares, message):
+    with pytest.raises(UserError, match=message):
+        training.fake_label_probabilities(GANOptions(fake_labels=shares), ("a", "b"), [30, 0], [30, 0])
 
 
 class Killed(Exception):
@@ -41,7 +64,7 @@ class Killed(Exception):
 
 
 def test_a_run_that_was_broken_off_ends_with_the_very_same_weights(digits, tmp_path, monkeypatch):
-    options = SMALL.model_copy(update={"steps": 60})  # two calls of 30 steps
+    options = SMALL.model_copy(update={"steps": 60})  # a call of 50 steps and one of 10
     undisturbed = trained(options, digits.train, tmp_path / "a")
 
     def killed(self, epoch, logs=None):
@@ -57,7 +80,7 @@ def test_a_run_that_was_broken_off_ends_with_the_very_same_weights(digits, tmp_p
     for one, other in zip(values(undisturbed), values(resumed), strict=True):
         np.testing.assert_array_equal(one, other)
     steps = [json.loads(line)["step"] for line in (tmp_path / "b" / "history.jsonl").read_text().splitlines()]
-    assert steps == [30, 60]
+    assert steps == [50, 60]
 
 
 def test_a_finished_training_is_not_trained_again(digits, tmp_path):
@@ -69,16 +92,41 @@ def test_a_finished_training_is_not_trained_again(digits, tmp_path):
 
 
 def test_training_that_diverges_stops_and_names_the_last_good_checkpoint(digits, tmp_path):
-    gan = training.build(SMALL, digits.train, 10, {}, seed=0)
+    gan = training.build(SMALL, digits.train, CLASSES, {}, seed=0)
     gan.generator.trainable_variables[0].assign(gan.generator.trainable_variables[0] * np.nan)
-    with pytest.raises(
-        FloatingPointError, match=r"between steps 1 and 40: .*g_loss is nan.*last good checkpoint: none"
-    ):
+    with pytest.raises(FloatingPointError, match=r"in step 1: not finite: .*g_loss.*last good checkpoint: none"):
         training.train(gan, SMALL, digits.train, 0, tmp_path)
     assert not list(tmp_path.glob("ckpt*"))
 
 
-def test_a_key_changes_with_configuration_data_seed_and_code(digits):
+def test_a_run_that_diverges_goes_back_at_half_the_rates_and_only_then_gives_up(digits, tmp_path, caplog):
+    """Poison after step 50 makes every attempt fail; the checkpoint of step 50 is what it goes back to."""
+    options = SMALL.model_copy(update={"steps": 100, "checkpoint_every": 50, "on_divergence": "rollback"})
+    gan = training.build(options, digits.train, CLASSES, {}, seed=0)
+    note = gan._note
+
+    def poisoned(figures):
+        bad = tf.where(gan.step > 60, np.nan, 1.0)
+        note({name: value * bad for name, value in figures.items()})
+
+    gan._note = poisoned
+    with pytest.raises(FloatingPointError, match=r"in step 61: .*last good checkpoint: .*ckpt-50"):
+        training.train(gan, options, digits.train, 0, tmp_path)
+    assert caplog.text.count("going back to step 50") == training.ROLLBACKS
+    assert gan.generator_optimizer.schedule.scale.numpy() == 0.5**training.ROLLBACKS
+    assert not list(tmp_path.glob("ckpt-100*"))
+
+
+def test_a_batch_is_all_of_the_data_or_at_most_that(digits, tmp_path):
+    count = len(digits.train.labels)
+    everything = SMALL.model_copy(update={"batch_size": "all", "steps": 1})
+    gan = trained(everything, digits.train, tmp_path / "all")
+    assert training.batch_size(everything, digits.train) == count and gan.step.numpy() == 1
+    with pytest.raises(UserError, match=f"`gan.batch_size`: 4000 images a step, but there are only {count}"):
+        trained(SMALL.model_copy(update={"batch_size": 4000}), digits.train, tmp_path / "more")
+
+
+def test_trainings_that_differ_lie_in_directories_of_their_own(digits, tmp_path):
     base = (SMALL, digits.train, {"class_weights": [1.0] * 10}, 0, "c")
     others = [
         (SMALL.model_copy(update={"width": 12}), *base[1:]),
@@ -87,10 +135,15 @@ def test_a_key_changes_with_configuration_data_seed_and_code(digits):
         (*base[:3], 1, "c"),
         (*base[:4], "d"),
     ]
-    assert training.training_key(*base) == training.training_key(*base)
-    assert len({training.training_key(*args) for args in (base, *others)}) == 6
+
+    def directory(*args):
+        return training.training_directory(tmp_path, training.identity(*args))
+
+    assert directory(*base) == directory(*base)
+    assert len({directory(*args) for args in (base, *others)}) == 6
+    assert json.loads((directory(*base) / "training.json").read_text())["options"]["width"] == 8
     saved_otherwise = base[0].model_copy(update={"checkpoint_every": 7, "keep_checkpoints": 9})
-    assert training.training_key(saved_otherwise, *base[1:]) == training.training_key(*base)
+    assert directory(saved_otherwise, *base[1:]) == directory(*base)
 
 
 @pytest.mark.e2e
@@ -115,4 +168,14 @@ def test_run_fn_writes_a_generator_and_its_history(fn_args):
     generator = Generator(args.serving_model_dir)
     assert generator.generate(np.arange(10), np.zeros(10, np.int64)).shape == (10, 8, 8, 1)
     (row,) = map(json.loads, (Path(args.model_run_dir) / "history.jsonl").read_text().splitlines())
-    assert row.keys() == {"step", "steps_per_second", "d_loss", "g_loss", "d_real", "d_fake"} and row["step"] == 2
+    assert row.keys() == {
+        "step",
+        "steps_per_second",
+        "d_loss",
+        "g_loss",
+        "d_real",
+        "d_fake",
+        "d_gradient",
+        "g_gradient",
+    }
+    assert row["step"] == 2
