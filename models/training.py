@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 import shutil
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -152,7 +153,8 @@ def build(
             ema_decay=options.ema_decay,
             discriminator_steps=options.discriminator_steps,
             clip_weights=options.clip_weights,
-            steps_per_execution=steps_per_call(options.steps),
+            # Keras's loop over several steps cannot read from an iterator that is spread over devices.
+            steps_per_execution=steps_per_call(options.steps) if options.strategy == "none" else 1,
             jit_compile=_is_compiled(options.jit),
         )
     return gan
@@ -209,6 +211,7 @@ def _fit(
         return
     per_call = steps_per_call(options.steps)
     size = batch_size(options, examples) * options.discriminator_steps
+    warnings.filterwarnings("ignore", "Your input ran out of data", module="keras")  # the last call may be short
     gan.fit(
         training_batches(examples, size, seed, skip_steps=done).take(options.steps - done),
         initial_epoch=done // per_call,
