@@ -14,8 +14,7 @@ import pytest
 STEPS = 400
 # Everything that has a state: momenta, a schedule, dropout's and the noise's generators, the averages of LeCam, the
 # strength of ADA, batch statistics, the position in the data.
-PROGRAM = (
-    """
+PROGRAM = """
 import sys
 from pathlib import Path
 import numpy as np
@@ -24,7 +23,8 @@ from models.data import Examples
 from models.options import GANOptions
 directory, out = Path(sys.argv[1]), sys.argv[2]
 options = GANOptions.model_validate({
-    "width": 8, "latent": {"dim": 8, "tail_noise": 0.3}, "batch_size": 16, "steps": %d, "checkpoint_every": 50,
+    "width": 8, "latent": {"dim": 8, "tail_noise": 0.3}, "batch_size": 16,
+    "steps": int(sys.argv[3]), "checkpoint_every": 50,
     "discriminator_steps": 2, "discriminator": {"dropout": 0.2}, "generator": {"dropout": 0.2},
     "generator_optimizer": {"name": "rmsprop", "momentum": 0.5, "schedule": "cosine"},
     "terms": {"lecam": {"start_step": 20}, "r1": {}}, "augment": {"policy": "ada"},
@@ -33,18 +33,18 @@ rng = np.random.default_rng(0)
 count = 150
 examples = Examples(
     rng.integers(0, 256, (count, 8, 8, 1), np.uint8), rng.integers(0, 3, count),
-    rng.uniform(0.5, 1.5, count).astype(np.float32), np.array([b"%%d" %% i for i in range(count)]))
+    rng.uniform(0.5, 1.5, count).astype(np.float32), np.array([b"%d" % i for i in range(count)]))
 gan = training.build(options, examples, ("a", "b", "c"), {"counts_before": [100, 40, 10]}, seed=0)
 training.train(gan, options, examples, 0, directory)
 np.savez(out, *[variable.numpy() for variable in gan.state()])
 """
-    % STEPS
-)
 
 
 def start(directory: Path, out: Path) -> subprocess.Popen:
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    return subprocess.Popen([sys.executable, "-c", PROGRAM, directory, out], env=environment, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, directory, out, str(STEPS)], env=environment, stderr=subprocess.DEVNULL
+    )
 
 
 def steps_done(directory: Path) -> int:
