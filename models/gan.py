@@ -137,18 +137,16 @@ class GAN(keras.Model):
           {name: mean since the epoch began}, scalars.
         """
         columns = {name: tf.split(column, self.discriminator_steps) for name, column in data.items()}
-        *before, last = [
-            {name: parts[turn] for name, parts in columns.items()} for turn in range(self.discriminator_steps)
-        ]
-        for turn, real in enumerate(before):
-            self._discriminator_step(self._real(real, turn), self._fake(real, turn), turn)
-        turn = len(before)
-        real = self._real(last, turn)
+        batches = [{name: parts[turn] for name, parts in columns.items()} for turn in range(self.discriminator_steps)]
+        last = len(batches) - 1
+        for turn in range(last):
+            self._discriminator_step(self._real(batches[turn], turn), self._fake(batches[turn], turn), turn)
+        real = self._real(batches[last], last)
         with tf.GradientTape() as tape:
-            fake = self._fake(last, turn)
+            fake = self._fake(batches[last], last)
             with tape.stop_recording():
-                figures = self._discriminator_step(real, fake, turn)
-            loss, own_figures = self._generator_loss(real, fake, turn)
+                figures = self._discriminator_step(real, fake, last)
+            loss, own_figures = self._generator_loss(real, fake, last)
         figures |= own_figures
         figures["g_gradient"] = self._descend(self.generator_optimizer, tape, loss, self.generator)
         self._update_ema()
@@ -171,10 +169,8 @@ class GAN(keras.Model):
 
     def _real(self, data: dict[str, tf.Tensor], turn: int) -> Batch:
         """The real images as the discriminator sees them, not yet judged."""
-        images = _hide(data["image"], data)
-        return Batch(
-            images, self._augment(images, data["label"], turn, _AUGMENT_REAL), data["label"], data["weight"], {}
-        )
+        images, labels = _hide(data["image"], data), data["label"]
+        return Batch(images, self._augment(images, labels, turn, _AUGMENT_REAL), labels, data["weight"], {})
 
     def _fake(self, data: dict[str, tf.Tensor], turn: int) -> Batch:
         """As many generated images: pixels are hidden as in the real ones, and so are labels."""
@@ -196,14 +192,21 @@ class GAN(keras.Model):
             self._seed_of(turn, stream),
         )
 
+    def _terms_of(self, side: str, real: Batch, fake: Batch, turn: int, first_stream: int) -> dict[str, tf.Tensor]:
+        """The terms of one side, `discriminator` or `generator`, by the name of their figure."""
+        terms = ((stream, name, getattr(term, side)) for stream, (name, term) in enumerate(self.terms.items()))
+        return {
+            f"{side[0]}_{name}": term(real, fake, self._context(turn, first_stream + stream))
+            for stream, name, term in terms
+            if term
+        }
+
     def _discriminator_step(self, real: Batch, fake: Batch, turn: int) -> dict[str, tf.Tensor]:
         """Trains the discriminator; returns the figures of it."""
         with tf.GradientTape() as tape:
             real, fake = self._discriminate(real, fake)
             figures = {"d_loss": self.adversarial_loss.discriminator(real, fake)}
-            for stream, (name, term) in enumerate(self.terms.items(), _TERMS):
-                if term.discriminator:
-                    figures[f"d_{name}"] = term.discriminator(real, fake, self._context(turn, stream))
+            figures |= self._terms_of("discriminator", real, fake, turn, _TERMS)
             loss = sum(figures.values()) + _regularization(self.discriminator)
         figures["d_gradient"] = self._descend(self.discriminator_optimizer, tape, loss, self.discriminator)
         if self.clip_weights is not None:
@@ -225,14 +228,13 @@ class GAN(keras.Model):
 
     def _generator_loss(self, real: Batch, fake: Batch, turn: int) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """The generator's loss, and the figures of it."""
-        context = self._context(turn, _TERMS + len(self.terms))
-        fake = fake._replace(outputs=context.discriminate(fake.images, fake.labels))
+        # Statistics of a batch, where the discriminator has any, must be those of a batch here too.
+        training = not self.joint_batch
+        fake = fake._replace(outputs=self.discriminator([fake.images, fake.labels], training=training))
         if self.adversarial_loss.compares:
-            real = real._replace(outputs=context.discriminate(real.images, real.labels))
+            real = real._replace(outputs=self.discriminator([real.images, real.labels], training=training))
         figures = {"g_loss": self.adversarial_loss.generator(real, fake)}
-        for stream, (name, term) in enumerate(self.terms.items(), _TERMS + len(self.terms)):
-            if term.generator:
-                figures[f"g_{name}"] = term.generator(real, fake, self._context(turn, stream))
+        figures |= self._terms_of("generator", real, fake, turn, _TERMS + len(self.terms))
         return sum(figures.values()) + _regularization(self.generator), figures
 
     def _descend(self, optimizer: Optimizer, tape: tf.GradientTape, loss: tf.Tensor, network: keras.Model) -> tf.Tensor:
@@ -244,11 +246,8 @@ class GAN(keras.Model):
         """ema += (1 - decay) (generator - ema), with decay min(ema_decay, (1 + t) / (10 + t)) at step t."""
         t = tf.cast(self.step, tf.float32)
         decay = tf.minimum(self.ema_decay, (1.0 + t) / (10.0 + t))
-        update(
-            lambda average, weight: average + (1.0 - decay) * (weight - average),
-            self.ema.weights,
-            self.generator.weights,
-        )
+        averages, weights = self.ema.weights, self.generator.weights
+        update(lambda average, weight: average + (1.0 - decay) * (weight - average), averages, weights)
 
     def _note(self, figures: dict[str, tf.Tensor]) -> None:
         """Adds to the means, and remembers the first step of each figure that is not finite."""
