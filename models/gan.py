@@ -35,7 +35,7 @@ class GAN(keras.Model):
         self,
         generator: keras.Model,
         discriminator: keras.Model,
-        fake_label_log_probabilities: Sequence[float],
+        fake_label_probabilities: Sequence[float],
         class_weights: Sequence[float],
         seed: int,
     ):
@@ -44,7 +44,7 @@ class GAN(keras.Model):
         Args:
           generator: (z [n, d], labels [n]) -> images.
           discriminator: (images, labels [n]) -> outputs, see `models.networks`.
-          fake_label_log_probabilities: how often each class is generated in training, K numbers.
+          fake_label_probabilities: how often each class is generated in training, K numbers of sum 1.
           class_weights: loss weight of generated images of each class, K numbers.
           seed: decides z and labels of every step.
         """
@@ -55,7 +55,9 @@ class GAN(keras.Model):
         self.ema.set_weights(generator.get_weights())
         self.ema.trainable = False
         self.step = state(0, tf.int64, "step")
-        self._log_probabilities = np.asarray(fake_label_log_probabilities, np.float32)
+        # Divided by its last, so that no rounding leaves room above it.
+        cumulative = np.cumsum(np.asarray(fake_label_probabilities, np.float64))
+        self._cumulative = (cumulative / cumulative[-1]).astype(np.float32)
         self._class_weights = np.asarray(class_weights, np.float32)
         self._seed = seed
         self.built = True
@@ -161,11 +163,12 @@ class GAN(keras.Model):
 
     def _draw(self, count: tf.Tensor, turn: int = 0) -> tuple[tf.Tensor, tf.Tensor]:
         """Latent vectors [count, d] and labels [count]."""
-        size, log_probabilities = self.generator.inputs[0].shape[1], self._log_probabilities[None]
+        size = self.generator.inputs[0].shape[1]
         of_z, of_labels = self._seed_of(turn, _Z), self._seed_of(turn, _LABELS)
         z = draw_rows(lambda n: tf.random.stateless_normal([n, size], of_z), count)
-        labels = draw_rows(lambda n: tf.random.stateless_categorical(log_probabilities, n, of_labels)[0], count)
-        return z, labels
+        # XLA has no `stateless_categorical`.
+        uniform = draw_rows(lambda n: tf.random.stateless_uniform([n], of_labels), count)
+        return z, tf.searchsorted(self._cumulative, uniform, side="right", out_type=tf.int64)
 
     def _real(self, data: dict[str, tf.Tensor], turn: int) -> Batch:
         """The real images as the discriminator sees them, not yet judged."""

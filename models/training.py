@@ -137,13 +137,11 @@ def build(
     counts = examples.counts(classes)
     counts_before = hyperparameters.get("counts_before", counts)
     probabilities = fake_label_probabilities(options, names, counts, counts_before)
-    with np.errstate(divide="ignore"):  # a class that is never generated has log 0
-        log_probabilities = np.log(probabilities)
     class_weights = hyperparameters.get("class_weights", np.ones(classes))
     with _scope(options, batch_size(options, examples)):
         with _dtype_policy(options.precision):
             generator, discriminator = build_networks(options, examples.image_shape, classes)
-        gan = GAN(generator, discriminator, log_probabilities, class_weights, seed)
+        gan = GAN(generator, discriminator, probabilities, class_weights, seed)
         gan.compile(
             Optimizer(options.generator_optimizer, options.steps),
             Optimizer(options.discriminator_optimizer, options.steps * options.discriminator_steps),
