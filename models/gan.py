@@ -192,6 +192,7 @@ class GAN(keras.Model):
         return Context(
             lambda images, labels: self.discriminator([images, labels], training=False),
             self.step,
+            self.step * self.discriminator_steps + turn,
             self._seed_of(turn, stream),
         )
 

@@ -71,7 +71,7 @@ def build(options: GANOptions, examples: Examples, classes: int, hyperparameters
         Optimizer(options.generator_optimizer, options.steps),
         Optimizer(options.discriminator_optimizer, options.steps * options.discriminator_steps),
         adversarial_loss(options.loss),
-        build_terms(options.terms, Setting(classes, counts, lambda: None)),
+        build_terms(options.terms, Setting(classes, counts, discriminator, lambda: None)),
         None,
         options.ema_decay,
         options.discriminator_steps,
