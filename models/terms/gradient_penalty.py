@@ -12,7 +12,7 @@ log = logging.getLogger("tailgan")
 
 
 class Options(BaseModel):
-    """Gradient penalty (Gulrajani et al. 2017): the discriminator's slope between real and generated images is to be 1."""
+    """Gradient penalty (Gulrajani et al. 2017): the slope of the discriminator is to be 1 between real and fake."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -26,7 +26,6 @@ def build(options: Options, setting: Setting) -> Term:
     x lies at a random place between a real and a generated image, as the discriminator sees them; y is the label of
     the real one, and so is the example's weight.
     """
-    import keras
     import tensorflow as tf
 
     from models.batch import Batch, Context
@@ -34,7 +33,8 @@ def build(options: Options, setting: Setting) -> Term:
     from models.penalties import lazily, squared_gradient_norms
     from models.replicas import draw_rows
 
-    if any(isinstance(layer, keras.layers.BatchNormalization) for layer in setting.discriminator._flatten_layers()):
+    # Variables show it in a layer within a layer, too.
+    if any(variable.name == "moving_mean" for variable in setting.discriminator.non_trainable_variables):
         log.warning(
             "gan.terms.gradient_penalty: the discriminator has batch normalization, so a logit depends on the other "
             "images of its batch and its slope is not defined; the slope under the moving statistics is taken. "

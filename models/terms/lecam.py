@@ -1,4 +1,4 @@
-"""LeCam regularization (Tseng et al. 2021, eq. 6): logits may not run away from where they have been, for little data."""
+"""LeCam regularization (Tseng et al. 2021, eq. 6): for little data, logits may not run away."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
