@@ -60,5 +60,9 @@ def _save(network: keras.Model, path: Path) -> None:
     """Writes a file of weights, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    network.save_weights(temporary)
-    move_whole(temporary, path)
+    try:
+        network.save_weights(temporary)
+        move_whole(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -12,7 +12,11 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    weight: float = Field(10.0, gt=0, description="Times the weighted negative entropy of the classes.")
+    weight: float = Field(
+        1.0,
+        gt=0,
+        description="Times the weighted negative entropy; 10 in the paper, whose generator has no labels.",
+    )
     decay: float = Field(0.99, ge=0, lt=1, description="Decay of the moving share of each class, a step.")
 
 
