@@ -141,15 +141,19 @@ class GAN(keras.Model):
         """
         columns = {name: tf.split(column, self.discriminator_steps) for name, column in data.items()}
         *before, last = [{name: parts[turn] for name, parts in columns.items()} for turn in range(self.discriminator_steps)]
-        for turn, real in enumerate(before):
-            self._discriminator_step(self._real(real, turn), self._fake(real, turn), turn)
+        turns = [
+            self._discriminator_step(self._real(part, turn), self._fake(part, turn), turn)
+            for turn, part in enumerate(before)
+        ]
         turn = len(before)
         real = self._real(last, turn)
         with tf.GradientTape() as tape:
             fake = self._fake(last, turn)
             with tape.stop_recording():
-                figures = self._discriminator_step(real, fake, turn)
+                turns.append(self._discriminator_step(real, fake, turn))
             loss, own_figures = self._generator_loss(real, fake, turn)
+        # All of them: a lazy term may be due in others than the last.
+        figures = {name: tf.add_n([of_turn[name] for of_turn in turns]) / len(turns) for name in turns[0]}
         figures |= own_figures
         figures["g_gradient"] = self._descend(self.generator_optimizer, tape, loss, self.generator)
         self._update_ema()
