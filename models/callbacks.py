@@ -12,6 +12,8 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from models.replicas import replicas
+
 HISTORY_FILE = "history.jsonl"
 REPORT_INTERVAL = 2.0  # seconds
 
@@ -25,6 +27,11 @@ def steps_per_call(steps: int, at_most: int = 50) -> int:
     (50, 7)
     """
     return min(steps, at_most)
+
+
+def steps_per_execution(steps: int) -> int:
+    """What Keras is told of it: Keras's loop over several steps cannot read an iterator that is spread over devices."""
+    return steps_per_call(steps) if replicas() == 1 else 1
 
 
 class Progress(keras.callbacks.Callback):

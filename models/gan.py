@@ -141,14 +141,18 @@ class GAN(keras.Model):
         columns = {name: tf.split(column, self.discriminator_steps) for name, column in data.items()}
         batches = [{name: parts[turn] for name, parts in columns.items()} for turn in range(self.discriminator_steps)]
         last = len(batches) - 1
-        for turn in range(last):
+        turns = [
             self._discriminator_step(self._real(batches[turn], turn), self._fake(batches[turn], turn), turn)
+            for turn in range(last)
+        ]
         real = self._real(batches[last], last)
         with tf.GradientTape() as tape:
             fake = self._fake(batches[last], last)
             with tape.stop_recording():
-                figures = self._discriminator_step(real, fake, last)
+                turns.append(self._discriminator_step(real, fake, last))
             loss, own_figures = self._generator_loss(real, fake, last)
+        # Of all turns, for a lazy term may be due in others than the last.
+        figures = {name: tf.add_n([of_turn[name] for of_turn in turns]) / len(turns) for name in turns[0]}
         figures |= own_figures
         figures["g_gradient"] = self._descend(self.generator_optimizer, tape, loss, self.generator)
         self._update_ema()
@@ -192,6 +196,7 @@ class GAN(keras.Model):
         return Context(
             lambda images, labels: self.discriminator([images, labels], training=False),
             self.step,
+            self.step * self.discriminator_steps + turn,
             self._seed_of(turn, stream),
         )
 

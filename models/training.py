@@ -7,6 +7,7 @@ import logging
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from models.callbacks import HISTORY_FILE, Checkpoint, Progress, StopOnNaN, steps_per_call
+from models.callbacks import HISTORY_FILE, Checkpoint, Progress, StopOnNaN, steps_per_call, steps_per_execution
 from models.data import Examples, read, training_batches
 from models.dataset import DatasetInfo
 from models.errors import UserError
 from models.export import export_generator
 from models.files import write_whole
 from models.gan import GAN
+from models.helper import helper
 from models.losses import adversarial_loss
 from models.networks import build_networks
 from models.optimizers import Optimizer
@@ -118,7 +120,12 @@ def batch_size(options: GANOptions, examples: Examples) -> int:
 
 
 def build(
-    options: GANOptions, examples: Examples, names: Sequence[str], hyperparameters: dict[str, Any], seed: int
+    options: GANOptions,
+    examples: Examples,
+    names: Sequence[str],
+    hyperparameters: dict[str, Any],
+    seed: int,
+    directory: Path,
 ) -> GAN:
     """A compiled GAN before its first step; equal arguments give equal weights.
 
@@ -128,6 +135,7 @@ def build(
       names: of the K classes.
       hyperparameters: of the Rebalancer: `class_weights` and `counts_before`, K numbers each; may lack both.
       seed: decides the initial weights and all that is drawn in training.
+      directory: of this training's checkpoints; a helper classifier is kept there.
 
     Raises:
       UserError: if options and data do not go together.
@@ -146,13 +154,15 @@ def build(
             Optimizer(options.generator_optimizer, options.steps),
             Optimizer(options.discriminator_optimizer, options.steps * options.discriminator_steps),
             adversarial_loss(options.loss),
-            build_terms(options.terms, Setting(classes, counts_before, lambda: None)),
+            build_terms(
+                options.terms,
+                Setting(classes, counts_before, discriminator, partial(helper, directory, examples, classes, seed)),
+            ),
             augmentation=None,
             ema_decay=options.ema_decay,
             discriminator_steps=options.discriminator_steps,
             clip_weights=options.clip_weights,
-            # Keras's loop over several steps cannot read from an iterator that is spread over devices.
-            steps_per_execution=steps_per_call(options.steps) if options.strategy == "none" else 1,
+            steps_per_execution=steps_per_execution(options.steps),
             jit_compile=_is_compiled(options.jit),
         )
     return gan
@@ -266,7 +276,7 @@ def run_fn(fn_args: Any) -> None:
     directory = training_directory(
         Path(custom["checkpoint_root"]), identity(options, examples, hyperparameters, seed, custom["code_version"])
     )
-    gan = build(options, examples, info.classes, hyperparameters, seed)
+    gan = build(options, examples, info.classes, hyperparameters, seed, directory)
     train(gan, options, examples, seed, directory)
     Path(fn_args.model_run_dir).mkdir(parents=True, exist_ok=True)
     shutil.copy(directory / HISTORY_FILE, Path(fn_args.model_run_dir) / HISTORY_FILE)

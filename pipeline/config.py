@@ -19,8 +19,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from components.evaluator.options import GateOptions
 from components.example_gen.options import DataOptions
 from components.rebalancer.options import RebalanceOptions
+from models.classifier_options import ClassifierOptions
 from models.networks.sizes import check_image_size
-from models.options import ClassifierOptions, GANOptions
+from models.options import GANOptions
 
 Location = tuple[int | str, ...]
 
