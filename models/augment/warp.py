@@ -8,8 +8,9 @@ import tensorflow as tf
 
 
 def _fold(coordinates: tf.Tensor, side: int) -> tf.Tensor:
-    """Coordinates of any value -> those in [0, side - 1] that they are mirrored to; edge pixels are not repeated."""
-    return (side - 1) - tf.abs((side - 1) - tf.math.floormod(coordinates, 2.0 * (side - 1)))
+    """Coordinates of any value -> those in [0, side - 1] that mirrors at the edges send them to (d c b a | a b c d)."""
+    from_edge = tf.math.floormod(coordinates + 0.5, 2.0 * side)
+    return tf.clip_by_value(side - 0.5 - tf.abs(side - from_edge), 0.0, side - 1.0)
 
 
 def _weights(coordinates: tf.Tensor, side: int) -> tf.Tensor:
