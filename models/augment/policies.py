@@ -55,9 +55,9 @@ class Classic(DiffAugment):
 class ADA(DiffAugment):
     """As `DiffAugment`, with a probability that follows how much the discriminator overfits (Karras et al. 2020).
 
-    Overfitting is read from r_t = E[sign D(x)] over real images (section 3, eq. 1): every 4 steps the probability goes up where it
-    is above the target, and else down. Because images are left alone with a probability above 0, what is learned is the
-    distribution of images that were not augmented (section 2.2).
+    Overfitting is read from r_t = E[sign D(x)] over real images (section 3, eq. 1): every 4 steps the probability goes
+    up where it is above the target, and else down. As images are left alone with a probability above 0, what is learned
+    is the distribution of images that were not augmented (section 2.2).
     """
 
     def __init__(self, operations: Operations, shares: np.ndarray, options: AdaOptions):
