@@ -186,7 +186,7 @@ class GAN(keras.Model):
         shown = tf.where(data["label"] < 0, tf.constant(-1, tf.int64), labels)
         seen = _hide(images, data)
         if self.augmentation and self.augmentation.on_fakes:
-            seen = self._augment(seen, labels, turn, _AUGMENT_FAKE)
+            seen = self._augment(seen, shown, turn, _AUGMENT_FAKE)
         return Batch(images, seen, shown, tf.gather(self._class_weights, labels), {})
 
     def _augment(self, images: tf.Tensor, labels: tf.Tensor, turn: int, stream: int) -> tf.Tensor:

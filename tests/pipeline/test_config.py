@@ -91,6 +91,9 @@ def test_a_fault_in_an_override_names_the_override(write):
         ("data: {image_size: 30}", "30"),
         ("data: {group_by: '('}", "not a regular expression"),
         ("data: {source: tfds}", "source `tfds` needs `data.dataset`"),
+        ("gan: {augment: {policy: classic, operations: {mirror: 1}}}", "unknown key `gan.augment.operations.mirror`"),
+        ("gan: {augment: {policy: ada, operations: {saturation: 1}}}", "`gan.augment.operations`: `saturation`: grey"),
+        ("gan: {missing: mask, augment: {policy: classic}}", "`gan.augment.policy`: `classic` would move the missing"),
     ],
 )
 def test_bad_values_are_refused_with_what_is_allowed(write, text, expected):
