@@ -51,7 +51,7 @@ def _full(causes: list[BaseException], root: Path) -> str:
     # A write to an open file does not say to which, and what filled the disk may have been removed by now.
     places = [_existing(Path(name)) for name in named[:1]] or [root, Path(tempfile.gettempdir())]
     place = min(places, key=lambda path: shutil.disk_usage(path).free)
-    is_root = place.stat().st_dev == root.stat().st_dev
+    is_root = _device(place) == _device(root)
     free = shutil.disk_usage(place).free / 2**20
     room = "make room (`tailgan clean` removes what older runs made)" if is_root else "make room there"
     return (
@@ -62,6 +62,10 @@ def _full(causes: list[BaseException], root: Path) -> str:
 
 def _is_full(cause: BaseException) -> TypeGuard[OSError]:
     return isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def _device(path: Path) -> int:
+    return path.stat().st_dev
 
 
 def _existing(path: Path) -> Path:

@@ -143,6 +143,13 @@ def test_a_decoder_that_cannot_start_says_why(tmp_path, monkeypatch):
         decode(pictures(1))
 
 
+def test_a_decoder_whose_libraries_warn_at_length_starts_all_the_same(tmp_path, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text("import sys\nprint('beware ' * 50_000, file=sys.stderr)")
+    expected = decode(pictures(3))
+    monkeypatch.syspath_prepend(tmp_path)
+    assert decode(pictures(3)) == expected
+
+
 def test_results_that_nobody_asks_for_are_not_taken_for_others():
     data = pictures(400)
     decoder = Decoder(OPTIONS, 2)
