@@ -20,7 +20,7 @@ def locked(root: Path) -> Iterator[None]:
     Raises:
       ConfigError: if another process holds it; its pid is named.
     """
-    with open(root / FILE_NAME, "a+") as file:
+    with open(root / FILE_NAME, "a+", encoding="utf-8") as file:
         if not _take_soon(file):
             raise ConfigError(
                 f"{root}: another run is at work here (pid {_pid(file) or 'unknown'}); "
@@ -35,7 +35,7 @@ def locked(root: Path) -> Iterator[None]:
 def holder(root: Path) -> int | None:
     """Pid of the process that is at work on a root; None if none is."""
     try:
-        with open(root / FILE_NAME) as file:
+        with open(root / FILE_NAME, encoding="utf-8") as file:
             return None if _take(file, fcntl.LOCK_SH) else _pid(file)
     except OSError:
         return None

@@ -186,9 +186,12 @@ for _ in Decoder(DataOptions(image_size=8, max_seconds=5), 2).decode(RawImage(""
         stderr=subprocess.DEVNULL,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
-    time.sleep(3)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    assert children and all(map(alive, children))
+    limit = time.monotonic() + 60
+    while len(children := Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()) < 2:
+        assert time.monotonic() < limit
+        time.sleep(0.1)
+    time.sleep(1)
+    assert all(map(alive, children))
     process.send_signal(end)
     process.wait(timeout=10)
     limit = time.monotonic() + 10

@@ -34,6 +34,14 @@ def done(root):
     return root
 
 
+def test_a_run_goes_on_when_its_screen_cannot_be_written(done):
+    args = done.run_args("digits.yaml", *QUICK, "gan.steps=41")
+    pid = done.zygote.start(args, done.path.parent, out="/dev/full", err="/dev/full")
+    assert done.zygote.wait(pid) == 0
+    record = json.loads((done.path / "run.json").read_text())
+    assert record["outcome"] == "pushed" and record["nodes"]["GAN"]["state"] == "complete"
+
+
 def test_a_damaged_metadata_store_is_named_with_the_way_out_which_works(done):
     store = done.path / "metadata.db"
     whole = store.read_bytes()

@@ -16,7 +16,11 @@ CONFIG = f"{sys.executable} -m pipeline.cli config configs/digits.yaml"
 
 def bash(command: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        ["bash", "-c", command], capture_output=True, text=True, cwd=HOME, env={**os.environ, "PYTHONPATH": str(HOME)}
+        ["bash", "-c", command],
+        capture_output=True,
+        text=True,
+        cwd=HOME,
+        env={**os.environ, "PYTHONPATH": str(HOME), "PYTHONUNBUFFERED": ""},
     )
 
 
@@ -62,8 +66,8 @@ def test_commands_work_with_closed_streams(closed):
 
 
 def test_a_closed_stream_is_not_taken_by_the_next_file():
-    code = "import os; from pipeline import screen; screen.open_closed(); os.write(9, b'%d' % open('/dev/zero').fileno())"
-    result = bash(f"{sys.executable} -c \"{code}\" 9>&1 >&- 2>&- <&-")
+    code = "from pipeline import screen; screen.open_closed(); os.write(9, b'%d' % open('/dev/zero').fileno())"
+    result = bash(f'{sys.executable} -c "import os; {code}" 9>&1 >&- 2>&- <&-')
     assert int(result.stdout) > 2
 
 
