@@ -56,9 +56,9 @@ class Progress(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None) -> None:
         """Starts the clock and takes up the history."""
-        lines = self.history.read_text().splitlines(keepends=True) if self.history.exists() else []
+        lines = self.history.read_text(encoding="utf-8").splitlines(keepends=True) if self.history.exists() else []
         self.history.parent.mkdir(parents=True, exist_ok=True)
-        self.history.write_text("".join(line for line in lines if self._is_kept(line)))
+        self.history.write_text("".join(line for line in lines if self._is_kept(line)), encoding="utf-8")
         self._begun = self._called = self._reported = time.monotonic()
 
     def _is_kept(self, line: str) -> bool:
@@ -70,7 +70,7 @@ class Progress(keras.callbacks.Callback):
         now, step = time.monotonic(), min((epoch + 1) * self.per_call, self.steps)
         losses = {name: float(value) for name, value in (logs or {}).items()}
         rate, self._called = self.per_call / (now - self._called), now
-        with self.history.open("a") as file:
+        with self.history.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, "steps_per_second": round(rate, 2), **losses}) + "\n")
         if now - self._reported >= REPORT_INTERVAL or step == self.steps:
             self._reported = now

@@ -98,7 +98,9 @@ def history(record: RunRecord) -> list[dict[str, float]]:
     """The GAN's training history, a row a report of the trainer."""
     run_dir = record.output("GAN", "model_run")
     path = run_dir / "history.jsonl" if run_dir else None
-    return [json.loads(line) for line in path.read_text().splitlines()] if path and path.is_file() else []
+    return (
+        [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path and path.is_file() else []
+    )
 
 
 def _curves(record: RunRecord) -> str:

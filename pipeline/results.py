@@ -50,7 +50,7 @@ def collect(root: Path) -> dict[str, Any]:
       ConfigError: see `finished_run`.
     """
     record = finished_run(root)
-    evaluation = json.loads((_output(record, "Evaluator", "evaluation") / EVALUATION_FILE).read_text())
+    evaluation = json.loads((_output(record, "Evaluator", "evaluation") / EVALUATION_FILE).read_text(encoding="utf-8"))
     before = DatasetInfo.load(str(_output(record, "ExampleGen", "examples")))
     after = DatasetInfo.load(str(_output(record, "Rebalancer", "examples")))
     classes = {
