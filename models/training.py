@@ -15,6 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from models.augment import build_augmentation
 from models.callbacks import HISTORY_FILE, Checkpoint, Progress, StopOnNaN, steps_per_call, steps_per_execution
 from models.data import Examples, read, training_batches
 from models.dataset import DatasetInfo
@@ -27,6 +28,7 @@ from models.losses import adversarial_loss
 from models.networks import build_networks
 from models.optimizers import Optimizer
 from models.options import GANOptions
+from models.rarity import rarity
 from models.terms import Setting, build_terms
 
 IDENTITY_FILE = "training.json"
@@ -125,7 +127,7 @@ def build(
     names: Sequence[str],
     hyperparameters: dict[str, Any],
     seed: int,
-    directory: Path,
+    directory: Path | None = None,
 ) -> GAN:
     """A compiled GAN before its first step; equal arguments give equal weights.
 
@@ -135,7 +137,7 @@ def build(
       names: of the K classes.
       hyperparameters: of the Rebalancer: `class_weights` and `counts_before`, K numbers each; may lack both.
       seed: decides the initial weights and all that is drawn in training.
-      directory: of this training's checkpoints; a helper classifier is kept there.
+      directory: of this training's checkpoints; a helper classifier, where a term needs one, is kept there.
 
     Raises:
       UserError: if options and data do not go together.
@@ -145,11 +147,12 @@ def build(
     counts = examples.counts(classes)
     counts_before = hyperparameters.get("counts_before", counts)
     probabilities = fake_label_probabilities(options, names, counts, counts_before)
+    rare = rarity(counts_before)
     class_weights = hyperparameters.get("class_weights", np.ones(classes))
     with _scope(options, batch_size(options, examples)):
         with _dtype_policy(options.precision):
             generator, discriminator = build_networks(options, examples.image_shape, classes)
-        gan = GAN(generator, discriminator, probabilities, class_weights, seed)
+        gan = GAN(generator, discriminator, probabilities.tolist(), class_weights, seed)
         gan.compile(
             Optimizer(options.generator_optimizer, options.steps),
             Optimizer(options.discriminator_optimizer, options.steps * options.discriminator_steps),
@@ -158,7 +161,7 @@ def build(
                 options.terms,
                 Setting(classes, counts_before, discriminator, partial(helper, directory, examples, classes, seed)),
             ),
-            augmentation=None,
+            build_augmentation(options.augment, examples.image_shape, rare),
             ema_decay=options.ema_decay,
             discriminator_steps=options.discriminator_steps,
             clip_weights=options.clip_weights,
