@@ -47,7 +47,7 @@ def _down_block(parts: DiscriminatorParts, x: Tensor, filters: int, down: bool, 
     h = parts.conv(filters, use_bias=True if first else None)(h)
     h = parts.conv(filters, use_bias=True)(parts.activate(h if first else parts.normalize(h)))
     if down:
-        h, shortcut = (keras.layers.AveragePooling2D(padding="same")(branch) for branch in (h, shortcut))
+        h, shortcut = (keras.layers.AveragePooling2D(2, padding="same")(branch) for branch in (h, shortcut))
     if shortcut.shape[-1] != filters or down:
         shortcut = parts.conv(filters, 1, use_bias=True)(shortcut)
     return keras.layers.Add()([h, shortcut])

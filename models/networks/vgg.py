@@ -40,7 +40,7 @@ def discriminator(
     for _ in range(parts.depth - 1):
         x = parts.activate(parts.normalize(parts.conv(parts.width)(x)))
     for halved in range(1, halvings(image_shape) + 1):
-        x = keras.layers.AveragePooling2D(padding="same")(x)
+        x = keras.layers.AveragePooling2D(2, padding="same")(x)
         for _ in range(parts.depth):
             x = parts.activate(parts.normalize(parts.conv(parts.channels(halved))(x)))
     x = parts.dense(FEATURES)(keras.layers.Flatten()(x))
