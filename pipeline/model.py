@@ -126,19 +126,17 @@ def show(summary: Summary) -> None:
             table.add_row(row.kind, shape, f"{row.parameters:,}" if row.parameters else "")
         console.print()
         console.print(table)
-    mega = 1e6
+    fixed, per_image = _si(summary.fixed_bytes), _si(summary.bytes_per_image)
+    console.print("Memory of a training step, estimated, TensorFlow itself not counted:")
     console.print(
-        f"Memory of a training step, estimated: {summary.fixed_bytes / mega:.1f} MB (weights, their average, gradients, "
-        f"optimizers) + {summary.bytes_per_image / mega:.2f} MB of activations an image"
+        f"  {fixed}B of weights, their average, gradients and optimizers, and {per_image}B of activations an image"
     )
     if summary.step_bytes is not None:
-        console.print(
-            f"With {summary.batch_size} images a step: {summary.step_bytes / mega:,.0f} MB, TensorFlow itself not counted"
-        )
+        console.print(f"  {_si(summary.step_bytes)}B with {summary.batch_size} images a step")
 
 
 def _si(value: float) -> str:
-    """A number with three digits and a prefix.
+    """A number with three digits and the prefix of its unit.
 
     >>> _si(950), _si(1_234_567)
     ('950 ', '1.23 M')

@@ -52,8 +52,8 @@ def step_memory(generator: keras.Model, discriminator: keras.Model, options: GAN
     """An estimate of the memory of a training step; see `StepMemory`.
 
     While the discriminator trains, it holds activations of real and generated images, and the generator those of the
-    generated ones. The activations are the outputs of all layers. What single operations take meanwhile is left out, and
-    so is TensorFlow itself.
+    generated ones. The activations are the outputs of all layers. What single operations take meanwhile is left out,
+    and so is TensorFlow itself.
     """
     fixed = _bytes(generator.variables)  # the average
     for network, section in (
