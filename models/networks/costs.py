@@ -41,7 +41,8 @@ class StepMemory:
 
     Attributes:
       fixed: weights of both networks and of the averaged generator, gradients, and the optimizers' own variables.
-      per_image: activations for each image of a batch that are kept until the gradients are known.
+      per_image: for each image of a batch, activations that are kept until the gradients are known, and what the
+        passes themselves take.
     """
 
     fixed: int
@@ -52,8 +53,8 @@ def step_memory(generator: keras.Model, discriminator: keras.Model, options: GAN
     """An estimate of the memory of a training step; see `StepMemory`.
 
     While the discriminator trains, it holds activations of real and generated images, and the generator those of the
-    generated ones. The activations are the outputs of all layers. What single operations take meanwhile is left out,
-    and so is TensorFlow itself.
+    generated ones. The activations are the outputs of all layers, and the discriminator's largest counts three times:
+    besides itself, for its gradient and for that of what it is made from. TensorFlow itself is left out.
     """
     fixed = _bytes(generator.variables)  # the average
     for network, section in (
@@ -63,19 +64,20 @@ def step_memory(generator: keras.Model, discriminator: keras.Model, options: GAN
         optimizer = Optimizer(section, options.steps)
         optimizer.build(network.trainable_variables)
         fixed += _bytes(network.variables) + _bytes(network.trainable_variables) + _bytes(optimizer.variables)
-    return StepMemory(fixed, _activations(generator) + 2 * _activations(discriminator))
+    of_generator, of_discriminator = _activations(generator), _activations(discriminator)
+    return StepMemory(fixed, sum(of_generator) + 2 * (sum(of_discriminator) + 2 * max(of_discriminator)))
 
 
 def _bytes(variables: list) -> int:
     return sum(math.prod(v.shape) * tf.as_dtype(v.dtype).size for v in variables)
 
 
-def _activations(network: keras.Model) -> int:
-    """Bytes of all layers' outputs for one row."""
+def _activations(network: keras.Model) -> list[int]:
+    """Bytes of each layer's output for one row."""
     outputs = [
         tensor
         for layer in network.layers
         if not isinstance(layer, _VIEWS)
         for tensor in keras.tree.flatten(layer.output)
     ]
-    return sum(math.prod(tensor.shape[1:]) * tf.as_dtype(tensor.dtype).size for tensor in outputs)
+    return [math.prod(tensor.shape[1:]) * tf.as_dtype(tensor.dtype).size for tensor in outputs]

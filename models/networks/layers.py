@@ -21,6 +21,8 @@ def batch_norm(**options: Any) -> keras.layers.BatchNormalization:
 class _Seeds(keras.random.SeedGenerator):
     """Keras's generator of seeds, which devices may advance together: all of them draw the same."""
 
+    state: keras.Variable
+
     def __init__(self) -> None:
         super().__init__()  # from Python's random numbers, see `keras.utils.set_random_seed`
         self.state = keras.Variable(

@@ -19,8 +19,6 @@ from models.networks.options import DiscriminatorOptions, GeneratorOptions, Norm
 from models.networks.sizes import channels
 from models.options import GANOptions
 
-Tensor = keras.KerasTensor
-
 LEAK = 0.2
 CODE = 16  # numbers of the learned code by which `conditioning: concat` tells the discriminator a class
 
@@ -70,14 +68,14 @@ class _Parts:
         kind = spectral.SpectralConv2DTranspose if self._own.spectral_norm else keras.layers.Conv2DTranspose
         return kind(filters, size, strides, padding="same", **self._kernel(None))
 
-    def activate(self, x: Tensor) -> Tensor:
+    def activate(self, x: keras.KerasTensor) -> keras.KerasTensor:
         """The activation, and dropout if there is any; of the same shape."""
         leaky = self._own.activation == "leaky_relu"
         layer = keras.layers.LeakyReLU(LEAK) if leaky else keras.layers.Activation(self._own.activation)
         x = layer(x)
         return Dropout(self._own.dropout)(x) if self._own.dropout else x
 
-    def _plain_norm(self, x: Tensor) -> Tensor:
+    def _plain_norm(self, x: keras.KerasTensor) -> keras.KerasTensor:
         match self._norm:
             case "batch":
                 return batch_norm()(x)
@@ -115,13 +113,13 @@ class GeneratorParts(_Parts):
             case _:
                 self.code = z
 
-    def normalize(self, x: Tensor) -> Tensor:
+    def normalize(self, x: keras.KerasTensor) -> keras.KerasTensor:
         """The normalization, of the label if that is how it enters; of the same shape."""
         if self._conditional:
             return ConditionalBatchNormalization(self._classes, self._noise)([x, self.inputs[1]])
         return self._plain_norm(x)
 
-    def model(self, x: Tensor, image_shape: tuple[int, int, int]) -> keras.Model:
+    def model(self, x: keras.KerasTensor, image_shape: tuple[int, int, int]) -> keras.Model:
         """The generator that ends with x [n, H or more, W or more, C]: cropped at the center, within [-1, 1]."""
         over = [have - want for have, want in zip(x.shape[1:3], image_shape, strict=False)]
         if any(over):
@@ -149,14 +147,14 @@ class DiscriminatorParts(_Parts):
             code = ClassEmbedding(classes, CODE, keras.initializers.RandomNormal(stddev=1.0))(label)
             self.image = JoinCode()([image, code])
 
-    def normalize(self, x: Tensor) -> Tensor:
+    def normalize(self, x: keras.KerasTensor) -> keras.KerasTensor:
         """The normalization; of the same shape."""
         return self._plain_norm(x)
 
-    def _logit(self, h: Tensor) -> Tensor:
+    def _logit(self, h: keras.KerasTensor) -> keras.KerasTensor:
         return keras.layers.Reshape((), dtype="float32")(self.dense(1, use_bias=True, dtype="float32")(h))
 
-    def model(self, x: Tensor) -> keras.Model:
+    def model(self, x: keras.KerasTensor) -> keras.Model:
         """The discriminator whose features are x [n, d].
 
         Where there are unlabelled images, a head of their own gives their logits if the others depend on the label.

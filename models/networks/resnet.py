@@ -9,12 +9,12 @@ from collections.abc import Sequence
 import keras
 
 from models.networks.layers import GlobalSumPooling2D
-from models.networks.parts import DiscriminatorParts, GeneratorParts, Tensor
+from models.networks.parts import DiscriminatorParts, GeneratorParts
 from models.networks.sizes import halvings, innermost
 from models.options import GANOptions
 
 
-def _up_block(parts: GeneratorParts, x: Tensor, filters: int, up: bool) -> Tensor:
+def _up_block(parts: GeneratorParts, x: keras.KerasTensor, filters: int, up: bool) -> keras.KerasTensor:
     """[n, H, W, c] -> [n, H, W, filters], or of twice the sides."""
     h, shortcut = parts.activate(parts.normalize(x)), x
     if up:
@@ -41,7 +41,9 @@ def generator(
     return parts.model(parts.conv(image_shape[2], use_bias=True)(x), image_shape)
 
 
-def _down_block(parts: DiscriminatorParts, x: Tensor, filters: int, down: bool, first: bool) -> Tensor:
+def _down_block(
+    parts: DiscriminatorParts, x: keras.KerasTensor, filters: int, down: bool, first: bool
+) -> keras.KerasTensor:
     """[n, H, W, c] -> [n, H, W, filters], or of half the sides; the first block is given pixels, not activations."""
     h, shortcut = x if first else parts.activate(parts.normalize(x)), x
     h = parts.conv(filters, use_bias=True if first else None)(h)

@@ -81,8 +81,8 @@ gan:
     # Weights, gradients, the average; Adam's two moments, and a few counters.
     numbers = 3 * of_g + 4 * of_d
     assert 4 * numbers <= summary.fixed_bytes <= 4 * numbers + 64
-    # One-hot code, joined code, and what dense layers and activations put out; the discriminator's twice.
-    numbers = (2 + 8 + 16 + 16 + 64 + 64) + 2 * (16 + 16 + 16 + 1)
+    # One-hot code, joined code, and what dense layers and activations put out; the discriminator's for real and fake.
+    numbers = (2 + 8 + 16 + 16 + 64 + 64) + 2 * (16 + 16 + 16 + 1 + 2 * 16)
     assert summary.bytes_per_image == 4 * numbers
     assert summary.step_bytes == summary.fixed_bytes + 10 * summary.bytes_per_image
 
