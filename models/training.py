@@ -21,6 +21,7 @@ from models.export import export_generator
 from models.files import write_whole
 from models.gan import GAN
 from models.losses import adversarial_loss
+from models.monitor import Monitor
 from models.networks import build_networks
 from models.optimizers import Optimizer
 from models.options import GANOptions
@@ -163,7 +164,9 @@ def _is_compiled(jit: str) -> bool:
     return jit == "on" or (jit == "auto" and bool(tf.config.list_physical_devices("GPU")))
 
 
-def train(gan: GAN, options: GANOptions, examples: Examples, seed: int, directory: Path) -> None:
+def train(
+    gan: GAN, options: GANOptions, examples: Examples, seed: int, directory: Path, monitor: Monitor | None = None
+) -> None:
     """Trains up to `options.steps`, from the newest checkpoint in `directory` if there is one.
 
     Args:
@@ -172,6 +175,7 @@ def train(gan: GAN, options: GANOptions, examples: Examples, seed: int, director
       examples: what to train on.
       seed: decides the order of the examples.
       directory: of checkpoints and `history.jsonl`; must be this very training's own.
+      monitor: looks at it on the way.
 
     Raises:
       FloatingPointError: if a figure is not finite, and the options do not say to try again, or that has not helped.
@@ -185,7 +189,7 @@ def train(gan: GAN, options: GANOptions, examples: Examples, seed: int, director
     tried: list[int] = []  # the steps that were gone back to
     while True:
         try:
-            _fit(gan, options, examples, seed, directory, checkpoint, done)
+            _fit(gan, options, examples, seed, directory, checkpoint, monitor, done)
             return
         except FloatingPointError as error:
             if options.on_divergence == "stop":
@@ -202,7 +206,14 @@ def train(gan: GAN, options: GANOptions, examples: Examples, seed: int, director
 
 
 def _fit(
-    gan: GAN, options: GANOptions, examples: Examples, seed: int, directory: Path, checkpoint: Checkpoint, done: int
+    gan: GAN,
+    options: GANOptions,
+    examples: Examples,
+    seed: int,
+    directory: Path,
+    checkpoint: Checkpoint,
+    monitor: Monitor | None,
+    done: int,
 ) -> None:
     """From step `done`, which `gan` is in, to the last."""
     if done == options.steps:
@@ -218,6 +229,7 @@ def _fit(
         verbose=0,
         callbacks=[
             StopOnNaN(gan.first_bad, checkpoint),
+            *([monitor] if monitor else []),
             Progress("GAN", options.steps, per_call, directory / HISTORY_FILE, done),
             checkpoint,
         ],
@@ -227,9 +239,9 @@ def _fit(
 def identity(
     options: GANOptions, examples: Examples, hyperparameters: dict[str, Any], seed: int, code: str
 ) -> dict[str, Any]:
-    """All that decides how a training goes, as JSON; how often it is saved does not."""
+    """All that decides how a training goes, as JSON; how often it is saved or looked at does not."""
     return {
-        "options": options.model_dump(mode="json", exclude={"checkpoint_every", "keep_checkpoints"}),
+        "options": options.model_dump(mode="json", exclude={"checkpoint_every", "keep_checkpoints", "monitor"}),
         "data": examples.fingerprint(),
         "hyperparameters": hyperparameters,
         "seed": seed,
@@ -253,9 +265,10 @@ def run_fn(fn_args: Any) -> None:
     """Trains and exports a generator.
 
     Args:
-      fn_args: TFX's FnArgs: `train_files`, `hyperparameters` (the Rebalancer's, or None), `serving_model_dir` (gets the
-        SavedModel), `model_run_dir` (gets `history.jsonl`) and `custom_config` with `options` (GANOptions as JSON),
-        `seed`, `code_version` and `checkpoint_root` (outlives a run that fails).
+      fn_args: TFX's FnArgs: `train_files`, `eval_files` (only looked at), `hyperparameters` (the Rebalancer's, or
+        None), `serving_model_dir` (gets the SavedModel), `model_run_dir` (gets `history.jsonl` and what
+        `Monitor.publish` writes) and `custom_config` with `options` (GANOptions as JSON), `seed`, `code_version` and
+        `checkpoint_root` (outlives a run that fails).
     """
     custom = fn_args.custom_config
     options, seed = GANOptions.model_validate_json(custom["options"]), custom["seed"]
@@ -266,7 +279,11 @@ def run_fn(fn_args: Any) -> None:
         Path(custom["checkpoint_root"]), identity(options, examples, hyperparameters, seed, custom["code_version"])
     )
     gan = build(options, examples, info.classes, hyperparameters, seed)
-    train(gan, options, examples, seed, directory)
-    Path(fn_args.model_run_dir).mkdir(parents=True, exist_ok=True)
-    shutil.copy(directory / HISTORY_FILE, Path(fn_args.model_run_dir) / HISTORY_FILE)
+    heldout = read(fn_args.eval_files, info)
+    monitor = Monitor(gan, examples, heldout, info, options.monitor, options.steps, directory, seed)
+    train(gan, options, examples, seed, directory, monitor)
+    model_run = Path(fn_args.model_run_dir)
+    model_run.mkdir(parents=True, exist_ok=True)
+    shutil.copy(directory / HISTORY_FILE, model_run / HISTORY_FILE)
+    monitor.publish(model_run)
     export_generator(gan.ema, fn_args.serving_model_dir, info)
