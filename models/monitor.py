@@ -164,7 +164,7 @@ class Monitor(keras.callbacks.Callback):
         pixels = np.concatenate(list(images.values()))
         labels = np.repeat(list(images), [len(of_class) for of_class in images.values()])
         parts = [
-            self.gan.discriminator([to_float(pixels[part]), labels[part]], training=False)["logit"]
+            self.gan.discriminator([to_float(pixels[part]), tf.constant(labels[part])], training=False)["logit"]
             for part in in_parts(len(labels))
         ]
         return _by_class(tf.cast(tf.concat(parts, 0), tf.float32).numpy(), labels)

@@ -12,7 +12,7 @@ SHOWCASE_FILE = "showcase.npz"
 TRUNCATIONS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 AT_ONCE = 256  # images in one call of a network
 
-_SHOWN_CLASSES, _SHOWN_STEPS, _SHOWN_Z = 5, 9, 4  # of the showcase
+_SHOWN_CLASSES, _SHOWN_STEPS, _SHOWN_Z = 5, 9, 3  # of the showcase
 
 
 def rarest_first(counts: Sequence[int], at_most: int) -> list[int]:
