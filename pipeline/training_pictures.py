@@ -43,9 +43,7 @@ def _progress(run_dir: Path) -> list[dict[str, Any]]:
     """The first sample grid, the last, and some between."""
     paths = sorted((run_dir / "samples").glob("step-*.png"))
     chosen = np.unique(np.linspace(0, len(paths) - 1, min(MAX_LOOKS, len(paths))).round().astype(int))
-    return [
-        {"step": int(paths[i].stem.partition("-")[2]), "picture": reduced(paths[i], _GRID_SIDE)} for i in chosen
-    ]
+    return [{"step": int(paths[i].stem.partition("-")[2]), "picture": reduced(paths[i], _GRID_SIDE)} for i in chosen]
 
 
 def _showcase(run_dir: Path | None, classes: Sequence[str]) -> dict[str, Any]:
