@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-
-Event, Summary, SessionLog = tf.compat.v1.Event, tf.compat.v1.Summary, tf.compat.v1.SessionLog
+from tensorflow.core.framework.summary_pb2 import Summary
+from tensorflow.core.util.event_pb2 import Event, SessionLog
 
 _PREFIX = "events.out.tfevents."
 _GROUPS = {

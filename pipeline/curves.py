@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 GREY = "#808080"
-# Close to the palette of Okabe and Ito, told apart by colour-blind readers too, and seen on white and on black; the dashes
-# tell lines apart without any colour.
+# Close to the palette of Okabe and Ito, told apart by colour-blind readers too, and seen on white and on black; the
+# dashes tell lines apart without any colour.
 _LINES = (("#2f8bcb", "-"), ("#d55e00", "--"), ("#009e73", ":"))
 _STYLE = {
     "svg.fonttype": "none", "svg.hashsalt": "tailgan", "font.size": 9, "text.color": GREY, "axes.edgecolor": GREY,

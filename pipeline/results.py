@@ -99,8 +99,8 @@ def training(record: RunRecord) -> dict[str, Any]:
     """How the training of the GAN went.
 
     Returns:
-      `steps`; `warnings`, texts, and `monitor`, figures, of the last look that was taken at it; `disagreements`: training
-      images whose label the judge doubts, None where it was not asked.
+      `steps`; of the last look at it `warnings`, texts, and `monitor`, figures, None where there was none;
+      `disagreements`, the number of training images whose label the judge doubts, None where it was not asked.
     """
     rows = history(record)
     looks = [row for row in rows if "diversity_by_class" in row]

@@ -177,5 +177,13 @@ def test_run_fn_writes_a_generator_and_its_history(fn_args):
         "d_fake",
         "d_gradient",
         "g_gradient",
+        "d_train",
+        "d_heldout",
+        "d_generated",
+        "overfitting",
+        "diversity",
+        "diversity_worst",
+        "diversity_by_class",
     }
     assert row["step"] == 2
+    assert {"samples", "tensorboard", "showcase.npz"} <= {path.name for path in Path(args.model_run_dir).iterdir()}

@@ -1,8 +1,8 @@
 """The page and the figures of a run: what they show of the training, and what they leave out where there is none."""
 
+import base64
 import io
 import json
-import base64
 import re
 
 import numpy as np
