@@ -80,7 +80,7 @@ class Monitor(keras.callbacks.Callback):
         self._heldout = {k: different_images(heldout, k, count, seed) for k in self._labels}
         self._real_distance = {k: _mean_distance(images) for k, images in self._real.items()}
         self._z = latents(count, gan.generator.inputs[0].shape[1], seed)
-        self._told: set[str] = set()
+        self._told: set[tuple[str, str]] = set()  # alarms of the last look: (kind, class)
         self._events: EventLog | None = None
 
     def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
@@ -138,12 +138,13 @@ class Monitor(keras.callbacks.Callback):
         write_showcase(self.gan.ema, self.info.train_unique, directory, self.seed)
 
     def _warn(self, figures: Mapping[str, Any]) -> None:
-        """Tells each kind of alarm once, and of collapse each class once."""
-        for alarm in alarms({"step": self._step, **figures}, self.options):
-            news = {f"{alarm.kind} {name}" for name in alarm.classes or ("",)} - self._told
-            if news:
-                self._told |= news
+        """Tells what was not alarming at the look before."""
+        found = alarms({"step": self._step, **figures}, self.options)
+        names = [{(alarm.kind, name) for name in alarm.classes or ("",)} for alarm in found]
+        for alarm, of_alarm in zip(found, names, strict=True):
+            if of_alarm - self._told:
                 log.warning("GAN: %s", alarm.text)
+        self._told = set().union(*names)
 
     def _close(self) -> None:
         if self._events:

@@ -105,6 +105,14 @@ def test_a_class_of_one_image_is_told_by_its_name_and_once(watch, caplog):
     assert len(told) == 2 and "3 (0%)" in told[0] and "7 (0%)" not in told[0] and "7 (0%)" in told[1]
 
 
+def test_an_alarm_that_went_and_came_back_is_told_again(watch, caplog):
+    _, monitor = watch()
+    monitor._step = 50
+    for overfitting in (0.9, 0.9, 0.6, 0.9):
+        monitor._warn({"overfitting": overfitting})
+    assert len(caplog.records) == 2
+
+
 def test_a_class_of_one_training_image_has_no_diversity(watch, digits, make):
     images, labels = digits.train.images.copy(), digits.train.labels
     images[labels == 9] = images[labels == 9][0]
