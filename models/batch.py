@@ -32,9 +32,11 @@ class Context(NamedTuple):
     Attributes:
       discriminate: (images, labels) -> outputs of the discriminator, which changes none of its variables.
       step: steps of the generator before this one, int64 scalar.
+      discriminator_step: steps of the discriminator before this one, or before the last if the generator trains, int64.
       seed: int64 [2], another in each step and for each term.
     """
 
     discriminate: Callable[[tf.Tensor, tf.Tensor], Outputs]
     step: tf.Tensor
+    discriminator_step: tf.Tensor
     seed: tf.Tensor

@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from models.files import write_whole
+from models.replicas import replicas
 
 HISTORY_FILE = "history.jsonl"
 REPORT_INTERVAL = 2.0  # seconds
@@ -28,6 +29,11 @@ def steps_per_call(steps: int, at_most: int = 50) -> int:
     (50, 7)
     """
     return min(steps, at_most)
+
+
+def steps_per_execution(steps: int) -> int:
+    """What Keras is told of it: Keras's loop over several steps cannot read an iterator that is spread over devices."""
+    return steps_per_call(steps) if replicas() == 1 else 1
 
 
 class Progress(keras.callbacks.Callback):
@@ -53,7 +59,7 @@ class Progress(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None) -> None:
         """Starts the clock and takes up the history."""
-        lines = self.history.read_text().splitlines(keepends=True) if self.history.exists() else []
+        lines = self.history.read_text(encoding="utf-8").splitlines(keepends=True) if self.history.exists() else []
         self.history.parent.mkdir(parents=True, exist_ok=True)
         write_whole(self.history, "".join(line for line in lines if self._is_kept(line)))
         self._begun = self._called = self._reported = time.monotonic()
@@ -67,7 +73,7 @@ class Progress(keras.callbacks.Callback):
         now, step = time.monotonic(), min((epoch + 1) * self.per_call, self.steps)
         logs = logs or {}
         rate, self._called = self.per_call / (now - self._called), now
-        with self.history.open("a") as file:
+        with self.history.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, "steps_per_second": round(rate, 2), **logs}) + "\n")
         if now - self._reported >= REPORT_INTERVAL or step == self.steps:
             self._reported = now

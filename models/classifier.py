@@ -1,4 +1,4 @@
-"""A small convolutional classifier, and the loss that suits classes of unequal size."""
+"""A small convolutional classifier, and its training with a loss that suits classes of unequal size."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,7 +7,9 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from models.options import ClassifierOptions
+from models.callbacks import steps_per_call, steps_per_execution
+from models.classifier_options import ClassifierOptions
+from models.data import Examples, training_batches
 
 MAX_GROWTH = 8  # channels are at most so many times `options.width`
 INNERMOST = 4  # sides are halved while they are longer than this
@@ -58,3 +60,45 @@ def balanced_softmax_loss(counts: Sequence[int]) -> Callable[[tf.Tensor, tf.Tens
         return keras.losses.sparse_categorical_crossentropy(labels, logits + log_prior, from_logits=True)
 
     return loss
+
+
+def train(
+    options: ClassifierOptions,
+    examples: Examples,
+    classes: int,
+    seed: int,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> keras.Model:
+    """A trained network of `classifier`; equal arguments give equal weights.
+
+    Args:
+      options: network and training; each call of the graph makes `steps_per_call(options.steps)` steps.
+      examples: what to train on, labels 0..K-1.
+      classes: number of classes, K.
+      seed: decides initial weights, order and augmentation.
+      callbacks: see Keras; an epoch is a call of the graph.
+    """
+    keras.utils.set_random_seed(seed)
+    network = classifier(options, examples.image_shape, classes)
+    image = augmented = keras.Input(examples.image_shape)
+    for layer in augmentation(options):
+        augmented = layer(augmented)
+    model = keras.Model(image, network(augmented)[0])
+    per_call = steps_per_call(options.steps)
+    model.compile(
+        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(options.learning_rate, options.steps)),
+        balanced_softmax_loss(examples.counts(classes)),
+        metrics=["accuracy"],
+        steps_per_execution=steps_per_execution(options.steps),
+        jit_compile=False,
+    )
+    batches = training_batches(examples, options.batch_size, seed)
+    model.fit(
+        batches.map(lambda batch: (batch["image"], batch["label"])).take(options.steps),
+        epochs=-(-options.steps // per_call),
+        steps_per_epoch=per_call,
+        shuffle=False,  # the batches are
+        verbose=0,
+        callbacks=list(callbacks),
+    )
+    return network

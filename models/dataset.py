@@ -40,7 +40,7 @@ class DatasetInfo(BaseModel):
     @classmethod
     def load(cls, uri: str) -> "DatasetInfo":
         """Reads the `dataset.json` of the Examples artifact at `uri`."""
-        return cls.model_validate_json((Path(uri) / FILE_NAME).read_text())
+        return cls.model_validate_json((Path(uri) / FILE_NAME).read_text(encoding="utf-8"))
 
     @classmethod
     def beside(cls, file_pattern: str) -> "DatasetInfo":

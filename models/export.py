@@ -123,7 +123,7 @@ class Generator:
         file = Path(path) / METADATA_FILE
         if not file.is_file():
             raise ValueError(f"{path}: no {METADATA_FILE}, which names the classes")
-        metadata = json.loads(file.read_text())
+        metadata = json.loads(file.read_text(encoding="utf-8"))
         self.classes: tuple[str, ...] = tuple(metadata["classes"])
         self.image_shape: tuple[int, int, int] = tuple(metadata["image_shape"])
         self.fingerprint: str = metadata["fingerprint"]

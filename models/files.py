@@ -1,15 +1,20 @@
 """Files that are whole or not there, whenever the process is killed or the power fails."""
 
+import errno
 import os
 from pathlib import Path
 
+# What network and user-space file systems say when asked to flush a directory: they cannot, or need not.
+_NOT_FOR_DIRECTORIES = (errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EACCES, errno.EISDIR)
 
-def write_whole(path: Path, content: str | bytes) -> None:
+
+def write_whole(path: Path, content: str | bytes, flush: bool = True) -> None:
     """Writes a file under a temporary name, flushes it to the disk, and renames it; an older file stays till then.
 
     Args:
       path: of the file; its folder exists.
       content: text (written as UTF-8) or bytes.
+      flush: without it, files are whole if the process is killed, but not if the power fails; many are written faster.
 
     Raises:
       OSError: if it cannot be written; nothing is left of it then.
@@ -18,7 +23,10 @@ def write_whole(path: Path, content: str | bytes) -> None:
     try:
         with temporary.open("wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
-        move_whole(temporary, path)
+        if flush:
+            move_whole(temporary, path)
+        else:
+            temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -33,8 +41,12 @@ def move_whole(source: Path, target: Path) -> None:
 
 
 def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if not (path.is_dir() and error.errno in _NOT_FOR_DIRECTORIES):
+            raise

@@ -35,7 +35,7 @@ class GAN(keras.Model):
         self,
         generator: keras.Model,
         discriminator: keras.Model,
-        fake_label_log_probabilities: Sequence[float],
+        fake_label_probabilities: Sequence[float],
         class_weights: Sequence[float],
         seed: int,
     ):
@@ -44,7 +44,7 @@ class GAN(keras.Model):
         Args:
           generator: (z [n, d], labels [n]) -> images.
           discriminator: (images, labels [n]) -> outputs, see `models.networks`.
-          fake_label_log_probabilities: how often each class is generated in training, K numbers.
+          fake_label_probabilities: how often each class is generated in training, K numbers of sum 1.
           class_weights: loss weight of generated images of each class, K numbers.
           seed: decides z and labels of every step.
         """
@@ -55,7 +55,9 @@ class GAN(keras.Model):
         self.ema.set_weights(generator.get_weights())
         self.ema.trainable = False
         self.step = state(0, tf.int64, "step")
-        self._log_probabilities = np.asarray(fake_label_log_probabilities, np.float32)
+        # Divided by its last, so that no rounding leaves room above it.
+        cumulative = np.cumsum(np.asarray(fake_label_probabilities, np.float64))
+        self._cumulative = (cumulative / cumulative[-1]).astype(np.float32)
         self._class_weights = np.asarray(class_weights, np.float32)
         self._seed = seed
         self.built = True
@@ -137,18 +139,20 @@ class GAN(keras.Model):
           {name: mean since the epoch began}, scalars.
         """
         columns = {name: tf.split(column, self.discriminator_steps) for name, column in data.items()}
-        *before, last = [
-            {name: parts[turn] for name, parts in columns.items()} for turn in range(self.discriminator_steps)
+        batches = [{name: parts[turn] for name, parts in columns.items()} for turn in range(self.discriminator_steps)]
+        last = len(batches) - 1
+        turns = [
+            self._discriminator_step(self._real(batches[turn], turn), self._fake(batches[turn], turn), turn)
+            for turn in range(last)
         ]
-        for turn, real in enumerate(before):
-            self._discriminator_step(self._real(real, turn), self._fake(real, turn), turn)
-        turn = len(before)
-        real = self._real(last, turn)
+        real = self._real(batches[last], last)
         with tf.GradientTape() as tape:
-            fake = self._fake(last, turn)
+            fake = self._fake(batches[last], last)
             with tape.stop_recording():
-                figures = self._discriminator_step(real, fake, turn)
-            loss, own_figures = self._generator_loss(real, fake, turn)
+                turns.append(self._discriminator_step(real, fake, last))
+            loss, own_figures = self._generator_loss(real, fake, last)
+        # Of all turns, for a lazy term may be due in others than the last.
+        figures = {name: tf.add_n([of_turn[name] for of_turn in turns]) / len(turns) for name in turns[0]}
         figures |= own_figures
         figures["g_gradient"] = self._descend(self.generator_optimizer, tape, loss, self.generator)
         self._update_ema()
@@ -163,18 +167,17 @@ class GAN(keras.Model):
 
     def _draw(self, count: tf.Tensor, turn: int = 0) -> tuple[tf.Tensor, tf.Tensor]:
         """Latent vectors [count, d] and labels [count]."""
-        size, log_probabilities = self.generator.inputs[0].shape[1], self._log_probabilities[None]
+        size = self.generator.inputs[0].shape[1]
         of_z, of_labels = self._seed_of(turn, _Z), self._seed_of(turn, _LABELS)
         z = draw_rows(lambda n: tf.random.stateless_normal([n, size], of_z), count)
-        labels = draw_rows(lambda n: tf.random.stateless_categorical(log_probabilities, n, of_labels)[0], count)
-        return z, labels
+        # XLA has no `stateless_categorical`.
+        uniform = draw_rows(lambda n: tf.random.stateless_uniform([n], of_labels), count)
+        return z, tf.searchsorted(self._cumulative, uniform, side="right", out_type=tf.int64)
 
     def _real(self, data: dict[str, tf.Tensor], turn: int) -> Batch:
         """The real images as the discriminator sees them, not yet judged."""
-        images = _hide(data["image"], data)
-        return Batch(
-            images, self._augment(images, data["label"], turn, _AUGMENT_REAL), data["label"], data["weight"], {}
-        )
+        images, labels = _hide(data["image"], data), data["label"]
+        return Batch(images, self._augment(images, labels, turn, _AUGMENT_REAL), labels, data["weight"], {})
 
     def _fake(self, data: dict[str, tf.Tensor], turn: int) -> Batch:
         """As many generated images: pixels are hidden as in the real ones, and so are labels."""
@@ -183,7 +186,7 @@ class GAN(keras.Model):
         shown = tf.where(data["label"] < 0, tf.constant(-1, tf.int64), labels)
         seen = _hide(images, data)
         if self.augmentation and self.augmentation.on_fakes:
-            seen = self._augment(seen, labels, turn, _AUGMENT_FAKE)
+            seen = self._augment(seen, shown, turn, _AUGMENT_FAKE)
         return Batch(images, seen, shown, tf.gather(self._class_weights, labels), {})
 
     def _augment(self, images: tf.Tensor, labels: tf.Tensor, turn: int, stream: int) -> tf.Tensor:
@@ -193,17 +196,25 @@ class GAN(keras.Model):
         return Context(
             lambda images, labels: self.discriminator([images, labels], training=False),
             self.step,
+            self.step * self.discriminator_steps + turn,
             self._seed_of(turn, stream),
         )
+
+    def _terms_of(self, side: str, real: Batch, fake: Batch, turn: int, first_stream: int) -> dict[str, tf.Tensor]:
+        """The terms of one side, `discriminator` or `generator`, by the name of their figure."""
+        terms = ((stream, name, getattr(term, side)) for stream, (name, term) in enumerate(self.terms.items()))
+        return {
+            f"{side[0]}_{name}": term(real, fake, self._context(turn, first_stream + stream))
+            for stream, name, term in terms
+            if term
+        }
 
     def _discriminator_step(self, real: Batch, fake: Batch, turn: int) -> dict[str, tf.Tensor]:
         """Trains the discriminator; returns the figures of it."""
         with tf.GradientTape() as tape:
             real, fake = self._discriminate(real, fake)
             figures = {"d_loss": self.adversarial_loss.discriminator(real, fake)}
-            for stream, (name, term) in enumerate(self.terms.items(), _TERMS):
-                if term.discriminator:
-                    figures[f"d_{name}"] = term.discriminator(real, fake, self._context(turn, stream))
+            figures |= self._terms_of("discriminator", real, fake, turn, _TERMS)
             loss = sum(figures.values()) + _regularization(self.discriminator)
         figures["d_gradient"] = self._descend(self.discriminator_optimizer, tape, loss, self.discriminator)
         if self.clip_weights is not None:
@@ -225,14 +236,13 @@ class GAN(keras.Model):
 
     def _generator_loss(self, real: Batch, fake: Batch, turn: int) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """The generator's loss, and the figures of it."""
-        context = self._context(turn, _TERMS + len(self.terms))
-        fake = fake._replace(outputs=context.discriminate(fake.images, fake.labels))
+        # Statistics of a batch, where the discriminator has any, must be those of a batch here too.
+        training = not self.joint_batch
+        fake = fake._replace(outputs=self.discriminator([fake.images, fake.labels], training=training))
         if self.adversarial_loss.compares:
-            real = real._replace(outputs=context.discriminate(real.images, real.labels))
+            real = real._replace(outputs=self.discriminator([real.images, real.labels], training=training))
         figures = {"g_loss": self.adversarial_loss.generator(real, fake)}
-        for stream, (name, term) in enumerate(self.terms.items(), _TERMS + len(self.terms)):
-            if term.generator:
-                figures[f"g_{name}"] = term.generator(real, fake, self._context(turn, stream))
+        figures |= self._terms_of("generator", real, fake, turn, _TERMS + len(self.terms))
         return sum(figures.values()) + _regularization(self.generator), figures
 
     def _descend(self, optimizer: Optimizer, tape: tf.GradientTape, loss: tf.Tensor, network: keras.Model) -> tf.Tensor:
@@ -244,11 +254,8 @@ class GAN(keras.Model):
         """ema += (1 - decay) (generator - ema), with decay min(ema_decay, (1 + t) / (10 + t)) at step t."""
         t = tf.cast(self.step, tf.float32)
         decay = tf.minimum(self.ema_decay, (1.0 + t) / (10.0 + t))
-        update(
-            lambda average, weight: average + (1.0 - decay) * (weight - average),
-            self.ema.weights,
-            self.generator.weights,
-        )
+        averages, weights = self.ema.weights, self.generator.weights
+        update(lambda average, weight: average + (1.0 - decay) * (weight - average), averages, weights)
 
     def _note(self, figures: dict[str, tf.Tensor]) -> None:
         """Adds to the means, and remembers the first step of each figure that is not finite."""

@@ -13,10 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 from models.callbacks import HISTORY_FILE, Progress, steps_per_call
-from models.classifier import augmentation, balanced_softmax_loss, classifier
-from models.data import Examples, read, to_float, training_batches
+from models.classifier import train as train_classifier
+from models.classifier_options import ClassifierOptions
+from models.data import Examples, read, to_float
 from models.dataset import DatasetInfo
-from models.options import ClassifierOptions
 
 EVALUATE_AT_ONCE = 256
 
@@ -41,31 +41,8 @@ class JudgeModule(tf.Module):
 
 def train(options: ClassifierOptions, examples: Examples, classes: int, seed: int, history: Path) -> keras.Model:
     """A trained network of `models.classifier.classifier`; equal arguments give equal weights."""
-    keras.utils.set_random_seed(seed)
-    image_shape = examples.image_shape
-    network = classifier(options, image_shape, classes)
-    image = augmented = keras.Input(image_shape)
-    for layer in augmentation(options):
-        augmented = layer(augmented)
-    model = keras.Model(image, network(augmented)[0])
-    per_call = steps_per_call(options.steps)
-    model.compile(
-        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(options.learning_rate, options.steps)),
-        balanced_softmax_loss(examples.counts(classes)),
-        metrics=["accuracy"],
-        steps_per_execution=per_call,
-        jit_compile=False,
-    )
-    batches = training_batches(examples, options.batch_size, seed)
-    model.fit(
-        batches.map(lambda batch: (batch["image"], batch["label"])).take(options.steps),
-        epochs=-(-options.steps // per_call),
-        steps_per_epoch=per_call,
-        shuffle=False,  # the batches are
-        verbose=0,
-        callbacks=[Progress("Judge", options.steps, per_call, history)],
-    )
-    return network
+    progress = Progress("Judge", options.steps, steps_per_call(options.steps), history)
+    return train_classifier(options, examples, classes, seed, [progress])
 
 
 def recalls(module: JudgeModule, examples: Examples, classes: int) -> np.ndarray:

@@ -5,7 +5,9 @@ import hashlib
 import json
 import logging
 import shutil
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from models.callbacks import HISTORY_FILE, Checkpoint, Progress, StopOnNaN, steps_per_call
+from models.callbacks import HISTORY_FILE, Checkpoint, Progress, StopOnNaN, steps_per_call, steps_per_execution
 from models.data import Examples, read, training_batches
 from models.dataset import DatasetInfo
 from models.errors import UserError
 from models.export import export_generator
 from models.files import write_whole
 from models.gan import GAN
+from models.helper import helper
 from models.losses import adversarial_loss
 from models.monitor import Monitor
 from models.networks import build_networks
@@ -118,7 +121,12 @@ def batch_size(options: GANOptions, examples: Examples) -> int:
 
 
 def build(
-    options: GANOptions, examples: Examples, names: Sequence[str], hyperparameters: dict[str, Any], seed: int
+    options: GANOptions,
+    examples: Examples,
+    names: Sequence[str],
+    hyperparameters: dict[str, Any],
+    seed: int,
+    directory: Path,
 ) -> GAN:
     """A compiled GAN before its first step; equal arguments give equal weights.
 
@@ -128,6 +136,7 @@ def build(
       names: of the K classes.
       hyperparameters: of the Rebalancer: `class_weights` and `counts_before`, K numbers each; may lack both.
       seed: decides the initial weights and all that is drawn in training.
+      directory: of this training's checkpoints; a helper classifier is kept there.
 
     Raises:
       UserError: if options and data do not go together.
@@ -137,23 +146,24 @@ def build(
     counts = examples.counts(classes)
     counts_before = hyperparameters.get("counts_before", counts)
     probabilities = fake_label_probabilities(options, names, counts, counts_before)
-    with np.errstate(divide="ignore"):  # a class that is never generated has log 0
-        log_probabilities = np.log(probabilities)
     class_weights = hyperparameters.get("class_weights", np.ones(classes))
     with _scope(options, batch_size(options, examples)):
         with _dtype_policy(options.precision):
             generator, discriminator = build_networks(options, examples.image_shape, classes)
-        gan = GAN(generator, discriminator, log_probabilities, class_weights, seed)
+        gan = GAN(generator, discriminator, probabilities, class_weights, seed)
         gan.compile(
             Optimizer(options.generator_optimizer, options.steps),
             Optimizer(options.discriminator_optimizer, options.steps * options.discriminator_steps),
             adversarial_loss(options.loss),
-            build_terms(options.terms, Setting(classes, counts_before, lambda: None)),
+            build_terms(
+                options.terms,
+                Setting(classes, counts_before, discriminator, partial(helper, directory, examples, classes, seed)),
+            ),
             augmentation=None,
             ema_decay=options.ema_decay,
             discriminator_steps=options.discriminator_steps,
             clip_weights=options.clip_weights,
-            steps_per_execution=steps_per_call(options.steps),
+            steps_per_execution=steps_per_execution(options.steps),
             jit_compile=_is_compiled(options.jit),
         )
     return gan
@@ -220,6 +230,7 @@ def _fit(
         return
     per_call = steps_per_call(options.steps)
     size = batch_size(options, examples) * options.discriminator_steps
+    warnings.filterwarnings("ignore", "Your input ran out of data", module="keras")  # the last call may be short
     gan.fit(
         training_batches(examples, size, seed, skip_steps=done).take(options.steps - done),
         initial_epoch=done // per_call,
@@ -278,7 +289,7 @@ def run_fn(fn_args: Any) -> None:
     directory = training_directory(
         Path(custom["checkpoint_root"]), identity(options, examples, hyperparameters, seed, custom["code_version"])
     )
-    gan = build(options, examples, info.classes, hyperparameters, seed)
+    gan = build(options, examples, info.classes, hyperparameters, seed, directory)
     heldout = read(fn_args.eval_files, info)
     monitor = Monitor(gan, examples, heldout, info, options.monitor, options.steps, directory, seed)
     train(gan, options, examples, seed, directory, monitor)

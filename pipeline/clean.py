@@ -19,7 +19,7 @@ from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2
 
 from components.evaluator.served import what_serves
-from pipeline import lock
+from pipeline import lock, scratch
 from pipeline.config import ConfigError
 from pipeline.root import check_readable
 
@@ -35,6 +35,7 @@ TEMPORARY = (
     "checkpoints/.tmp*",
     "serving/*/.tmp*",
     "serving/*/.incoming",
+    scratch.FOLDER,
     "artifacts.old-*",  # of a metadata store that is no more
 )
 OUTPUTS = "artifacts/*/[!.]*/[!.]*"  # node, output, execution

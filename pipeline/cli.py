@@ -7,12 +7,12 @@ Exit codes: 0 done, 1 a run failed, 2 usage or configuration, 3 the gate did not
 import argparse
 import functools
 import json
-import os
 import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline import screen
 from pipeline.version import version
 
 RUNS = Path("runs")
@@ -46,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     run = command("run", "Run a pipeline on this machine; what is cached is re-used.")
     config_arguments(run)
     run.add_argument("--root", type=Path, help="directory of everything written; runs/<name of the file> if not given")
+    run.add_argument("--resume", action="store_true", help="refuse to run if the newest run had another configuration")
     run.add_argument("--verbose", action="store_true", help="show the logs of TFX, TensorFlow and Beam")
     config_arguments(command("config", "Print the resolved configuration."))
 
@@ -106,14 +107,18 @@ def _run(args: argparse.Namespace) -> int:
     from pipeline.config import load, locate
 
     config = load(args.config, args.overrides)
+    root = args.root or RUNS / args.config.stem
+    if args.resume:
+        from pipeline import resume
+
+        resume.check(root, config)
     from pipeline import local
 
-    root = args.root or RUNS / args.config.stem
     locate_key = functools.partial(locate, args.config, args.overrides)
     state = local.run(config, root, locate_key, verbose=args.verbose, debug=args.debug)
     if state.error:
         where = f"; all of it in {state.log}" if state.log else ""
-        print(f"tailgan: {state.error}{where}", file=sys.stderr)
+        _complain(f"{state.error}{where}")
     return local.EXIT_CODES[state.outcome]
 
 
@@ -130,16 +135,23 @@ def _status(args: argparse.Namespace) -> int:
     from pipeline.record import RunRecord
 
     root = _root(args.root)
+    at_work = holder(root)
     record = RunRecord.load(root)
+    other = at_work if record is None or record.pid != at_work else None
+    told_of_other = f"a run is starting here, or `tailgan clean` is at work (pid {other})"
     if record is None:
-        raise ConfigError(f"{root}: no run here")
+        raise ConfigError(f"{root}: no run here{f' yet; {told_of_other}' if other else ''}")
+    outcome: str = "broken_off" if record.outcome == "running" and record.pid != at_work else record.outcome
     if args.json:
-        print(record.model_dump_json(indent=2))
+        print(json.dumps({**record.model_dump(mode="json"), "outcome": outcome, "at_work": at_work}, indent=2))
         return 0
-    outcome = record.outcome.replace("_", " ")
-    if outcome == "running" and holder(root) != record.pid:
-        outcome = f"broken off: its process, {record.pid}, is gone; the same `tailgan run` goes on from there"
-    print(f"{root}: {outcome} (run {record.run_id}, started {record.started})")
+    told = outcome.replace("_", " ")
+    if outcome == "broken_off":
+        told += f": its process, {record.pid}, is gone"
+        told += "" if other else "; the same `tailgan run` goes on from there"
+    print(f"{root}: {told} (run {record.run_id}, started {record.started})")
+    if other:
+        print(told_of_other)
     for node_id, node in record.nodes.items():
         seconds = f"{node.seconds:8.1f} s" if node.seconds is not None else ""
         print(f"  {node.state:<9} {node_id:<{max(map(len, record.nodes))}} {seconds}".rstrip())
@@ -227,14 +239,17 @@ _COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
+    screen.open_closed()
     args = _parser().parse_args(argv)
     try:
-        return _COMMANDS[args.command](args)
+        code = _COMMANDS[args.command](args)
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
-        print("tailgan: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        _complain("interrupted; the same command goes on where it stopped")
         return 130
     except BrokenPipeError:  # whoever read our output has seen enough, as `head` has
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        screen.silence(sys.stdout)
         return 0
     except Exception as error:
         from pipeline.config import ConfigError
@@ -242,10 +257,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.debug:
             traceback.print_exc()
         if isinstance(error, ConfigError):
-            print("\n".join(f"tailgan: {line}" for line in str(error).splitlines()), file=sys.stderr)
+            _complain(*str(error).splitlines())
             return 2
-        print(f"tailgan: {type(error).__name__}: {error}", file=sys.stderr)
+        _complain(f"{type(error).__name__}: {error}")
         return 1
+
+
+def _complain(*lines: str) -> None:
+    """Lines on standard error, where there is someone to read them; the exit code tells the rest."""
+    print("\n".join(f"tailgan: {line}" for line in lines), file=screen.lasting(sys.stderr), flush=True)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ use the edited file, and no others.
 
 import ast
 import hashlib
+import pkgutil
 from functools import cache
 from pathlib import Path
 
@@ -25,16 +26,21 @@ def _file(module: str) -> Path | None:
 
 @cache
 def _imports(module: str) -> frozenset[str]:
-    """Modules of this project that a module imports, anywhere in its text."""
+    """Modules of this project that a module imports, anywhere in its text.
+
+    A package that lists its own modules, by `pkgutil.iter_modules(__path__)`, imports all of them.
+    """
     path = _file(module)
     assert path is not None
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             found.add(node.module)
             found.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node) == "pkgutil.iter_modules(__path__)":
+            found.update(f"{module}.{own.name}" for own in pkgutil.iter_modules([str(path.parent)]))
     return frozenset(name for name in found if _file(name))
 
 

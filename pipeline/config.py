@@ -19,8 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from components.evaluator.options import GateOptions
 from components.example_gen.options import DataOptions
 from components.rebalancer.options import RebalanceOptions
+from models.augment.options import check_operations
+from models.classifier_options import ClassifierOptions
 from models.networks.sizes import check_image_size
-from models.options import ClassifierOptions, GANOptions
+from models.options import GANOptions
 
 Location = tuple[int | str, ...]
 
@@ -99,6 +101,20 @@ class Config(BaseModel):
             check_image_size(self.data.image_size)
         except ValueError as error:
             raise _KeyFault(str(error), "data.image_size") from None
+        return self
+
+    @model_validator(mode="after")
+    def _augmentation_fits(self) -> "Config":
+        try:
+            check_operations(self.gan.augment, (*self.data.image_size, self.data.channels))
+        except ValueError as error:
+            raise _KeyFault(str(error), "gan.augment.operations") from None
+        if self.gan.missing == "mask" and self.gan.augment.policy == "classic":
+            raise _KeyFault(
+                "`classic` would move the missing pixels of real images away from those hidden in generated ones "
+                "(`gan.missing: mask`); choose diffaugment or ada",
+                "gan.augment.policy",
+            )
         return self
 
     def as_yaml(self) -> str:

@@ -46,8 +46,11 @@ def _rows(schema: dict[str, Any], definitions: dict[str, Any], prefix: str = "")
         default = json.dumps(field["default"]) if "default" in field else "required"
         nested = [option for option in (field, *field.get("anyOf", ()), *field.get("allOf", ())) if "$ref" in option]
         if nested:
-            yield key, "section", "" if "null" not in default else default, field.get("description", "")
-            yield from _rows(definitions[nested[0]["$ref"].rpartition("/")[2]], definitions, f"{key}.")
+            section = definitions[nested[0]["$ref"].rpartition("/")[2]]
+            # A description that is the section's own stands there alone.
+            meaning = field.get("description", section.get("description", ""))
+            yield key, "section", default if default == "null" else "", meaning
+            yield from _rows(section, definitions, f"{key}.")
         else:
             yield key, _type(field, definitions), default, field.get("description", "")
 

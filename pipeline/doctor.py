@@ -92,7 +92,7 @@ def packages(lock: Path = LOCK) -> Finding:
         if wrong:
             return Finding("packages", "bad", "; ".join(wrong), INSTALL)
         return Finding("packages", "hint", f"no {lock.name} beside the project to compare with", INSTALL)
-    lines = (line.partition("#")[0].strip() for line in lock.read_text().splitlines())
+    lines = (line.partition("#")[0].strip() for line in lock.read_text(encoding="utf-8").splitlines())
     locked = [Requirement(line) for line in lines if line]
     untested = [line for line in _differences(locked) if line.split()[0] not in {each.split()[0] for each in wrong}]
     if wrong or untested:
@@ -215,7 +215,7 @@ def memory(
     """Memory of the machine, or of the container where that has less."""
     if not meminfo.is_file():
         return Finding("memory", "hint", f"not known: no {meminfo}", f"see that {MEMORY_NEED / GB:g} GB are free")
-    kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in meminfo.read_text().splitlines()}
+    kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in meminfo.read_text(encoding="utf-8").splitlines()}
     total, available = kilobytes["MemTotal"] * 1024, kilobytes["MemAvailable"] * 1024
     limited = ""
     for limit, used in _cgroup_limits(cgroup, mount):
@@ -231,7 +231,7 @@ def memory(
 
 def _cgroup_limits(cgroup: Path, mount: Path) -> Iterable[tuple[int, int]]:
     """(limit, used without what the kernel can drop) of this process's control groups, versions 1 and 2."""
-    for line in cgroup.read_text().splitlines() if cgroup.is_file() else ():
+    for line in cgroup.read_text(encoding="utf-8").splitlines() if cgroup.is_file() else ():
         _, controllers, group = line.split(":", 2)
         if controllers == "":
             top, names, cached = mount, ("memory.max", "memory.current"), "inactive_file"
@@ -243,13 +243,13 @@ def _cgroup_limits(cgroup: Path, mount: Path) -> Iterable[tuple[int, int]]:
         here = top / group.lstrip("/")
         for directory in (here, *here.parents):  # a limit of any of them holds; in a container only the mount is there
             if directory.is_relative_to(top) and all((directory / name).is_file() for name in names):
-                limit, used = ((directory / name).read_text().strip() for name in names)
+                limit, used = ((directory / name).read_text(encoding="utf-8").strip() for name in names)
                 if limit != "max":
                     yield int(limit), int(used) - _statistic(directory / "memory.stat", cached)
 
 
 def _statistic(path: Path, key: str) -> int:
-    lines = (line.split() for line in path.read_text().splitlines()) if path.is_file() else ()
+    lines = (line.split() for line in path.read_text(encoding="utf-8").splitlines()) if path.is_file() else ()
     return next((int(line[1]) for line in lines if line[0] == key), 0)
 
 

@@ -4,8 +4,10 @@ import errno
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeGuard
 
 from models.errors import UserError
 
@@ -24,7 +26,7 @@ def explain(failure: BaseException, root: Path) -> str:
 
     Returns:
       The message of the fault where it explains itself, what to do about a full disk, or else kind and first line of
-      what was raised.
+      what was raised; of a traceback that came as text, as Beam's workers send it, the last line.
     """
     node_id = getattr(failure, "node_id", None)
     prefix = f"{node_id}: " if node_id else ""
@@ -33,14 +35,42 @@ def explain(failure: BaseException, root: Path) -> str:
         if isinstance(cause, _SELF_EXPLAINING):
             return f"{prefix}{cause}"
     if any(_DISK_FULL.search(str(cause)) for cause in causes):
-        free = shutil.disk_usage(root).free / 2**20
-        return (
-            f"{prefix}the disk that holds {root} is full ({free:.0f} MiB free now); make room (`tailgan clean` "
-            "removes what older runs made), and the same command goes on: what completed is kept"
-        )
+        return prefix + _full(causes, root)
     raised = failure.__cause__ or causes[-1]
-    first_line = str(raised).strip().partition("\n")[0]
+    first_line, *more = str(raised).strip().splitlines() or [""]
+    if "Traceback (most recent call last)" in first_line and more:
+        return prefix + more[-1].strip()
     return f"{prefix}{type(raised).__name__}: {first_line}"
+
+
+def _full(causes: list[BaseException], root: Path) -> str:
+    """Which disk is full, and what to do about it."""
+    named = [
+        os.fsdecode(cause.filename) for cause in filter(_is_full, causes) if isinstance(cause.filename, str | bytes)
+    ]
+    # A write to an open file does not say to which, and what filled the disk may have been removed by now.
+    places = [_existing(Path(name)) for name in named[:1]] or [root, Path(tempfile.gettempdir())]
+    place = min(places, key=lambda path: shutil.disk_usage(path).free)
+    is_root = _device(place) == _device(root)
+    free = shutil.disk_usage(place).free / 2**20
+    room = "make room (`tailgan clean` removes what older runs made)" if is_root else "make room there"
+    return (
+        f"the disk that holds {root if is_root else place} is full ({free:.0f} MiB free now); "
+        f"{room}, and the same command goes on: what completed is kept"
+    )
+
+
+def _is_full(cause: BaseException) -> TypeGuard[OSError]:
+    return isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def _device(path: Path) -> int:
+    return path.stat().st_dev
+
+
+def _existing(path: Path) -> Path:
+    """A path, or the nearest folder above it that is there."""
+    return next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
 
 
 def _causes(failure: BaseException | None) -> Iterator[BaseException]:

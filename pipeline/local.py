@@ -18,6 +18,8 @@ from pipeline import faults, lock, preflight, record, results
 from pipeline import root as root_directory
 from pipeline.config import Config
 from pipeline.display import Display, logs_to
+from pipeline.scratch import temporary_files
+from pipeline.screen import lasting
 
 EXIT_CODES = {"pushed": 0, "already_serving": 0, "not_blessed": 3, "failed": 1, "interrupted": 130}
 
@@ -44,7 +46,11 @@ def run(
     started = datetime.datetime.now(datetime.UTC)
     run_id = started.strftime("%Y%m%dT%H%M%S.%fZ")
     log_path = None if verbose else root / "logs" / f"{run_id}.log"
-    with lock.locked(root), logs_to(log_path) as screen, Display(screen, logged=log_path is not None) as display:
+    with (
+        lock.locked(root),
+        logs_to(log_path) as screen,
+        Display(lasting(screen), logged=log_path is not None) as display,
+    ):
         root_directory.check(root)
         display.console.print(f"{config.name} in {_short(root)}", style="bold", markup=False)
         display.busy("looking at the data")
@@ -65,7 +71,8 @@ def run(
         )
         try:
             write_whole(root / "config.yaml", config.as_yaml())
-            _run_nodes(ir, root, state, display)
+            with temporary_files(root):
+                _run_nodes(ir, root, state, display)
             state.outcome = _outcome(state)
         except (node.NodeFailed, OSError) as failure:
             state.outcome, state.error = "failed", faults.explain(failure, root)
@@ -74,6 +81,9 @@ def run(
                 raise
         except KeyboardInterrupt:
             state.outcome = "interrupted"
+            raise
+        except BaseException as failure:
+            state.outcome, state.error = "failed", faults.explain(failure, root)
             raise
         finally:
             state.finished = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -121,7 +131,7 @@ def _run_nodes(ir, root: Path, state: record.RunRecord, display: Display) -> Non
 def _outcome(state: record.RunRecord) -> record.Outcome:
     evaluation = state.output("Evaluator", "evaluation")
     assert evaluation is not None
-    verdict = json.loads((evaluation / EVALUATION_FILE).read_text())["verdict"]
+    verdict = json.loads((evaluation / EVALUATION_FILE).read_text(encoding="utf-8"))["verdict"]
     if verdict == "blessed":
         return "pushed"
     return "already_serving" if verdict == "already_serving" else "not_blessed"

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,8 +20,8 @@ def locked(root: Path) -> Iterator[None]:
     Raises:
       ConfigError: if another process holds it; its pid is named.
     """
-    with open(root / FILE_NAME, "a+") as file:
-        if not _take(file):
+    with open(root / FILE_NAME, "a+", encoding="utf-8") as file:
+        if not _take_soon(file):
             raise ConfigError(
                 f"{root}: another run is at work here (pid {_pid(file) or 'unknown'}); "
                 "wait for it, or give this one a --root of its own"
@@ -34,15 +35,24 @@ def locked(root: Path) -> Iterator[None]:
 def holder(root: Path) -> int | None:
     """Pid of the process that is at work on a root; None if none is."""
     try:
-        with open(root / FILE_NAME) as file:
-            return None if _take(file) else _pid(file)
+        with open(root / FILE_NAME, encoding="utf-8") as file:
+            return None if _take(file, fcntl.LOCK_SH) else _pid(file)
     except OSError:
         return None
 
 
-def _take(file: TextIO) -> bool:
+def _take_soon(file: TextIO) -> bool:
+    """Takes the lock; `holder`, which has to take it to look, may have it for an instant."""
+    for _ in range(20):
+        if _take(file, fcntl.LOCK_EX):
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def _take(file: TextIO, kind: int) -> bool:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

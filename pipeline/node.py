@@ -3,9 +3,12 @@
 A local run loops over `launch`; a task of a cluster calls it once.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from ml_metadata.proto import metadata_store_pb2
 
 # The launcher must be imported before a pipeline is parsed: it registers the messages that the pipeline holds.
@@ -97,10 +100,10 @@ def launch(ir: pipeline_pb2.Pipeline, node_id: str, connection: Any) -> NodeResu
             executor_spec=_cache_key_spec(spec),
             custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
             custom_executor_operators={
-                BeamExecutableSpec: lambda executor_spec, platform_config: BeamExecutorOperator(spec, platform_config)
+                BeamExecutableSpec: lambda executor_spec, platform_config: _beam_operator(spec, platform_config)
             },
         ).launch()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise NodeFailed(node_id, str(error)) from error
     with store:
         executions = store.store.get_executions_by_id([info.execution_id]) if info.execution_id else []
@@ -123,6 +126,31 @@ def _cache_key_spec(spec: Any) -> Any:
     if not isinstance(spec, BeamExecutableSpec):
         return spec
     return BeamExecutableSpec(python_executor_spec=spec.python_executor_spec)
+
+
+class _DirectRunnerOperator(BeamExecutorOperator):
+    """Makes Beam's pipelines by itself.
+
+    TFX's own operator has a copy of all of TFX packed for each, 40 MB in a temporary directory that stays. Workers that
+    DirectRunner starts import what is installed here.
+    """
+
+    def __init__(self, spec: Any, platform_config: Any = None):
+        super().__init__(_cache_key_spec(spec), platform_config)
+        self._args = _beam_args(spec)
+
+    def run_executor(self, execution_info: Any, make_beam_pipeline_fn: Callable | None = None) -> Any:
+        return super().run_executor(execution_info, make_beam_pipeline_fn or (lambda: beam.Pipeline(argv=self._args)))
+
+
+def _beam_operator(spec: Any, platform_config: Any) -> BeamExecutorOperator:
+    """What runs a Beam executor; to workers elsewhere TFX is sent, unless Beam's arguments name what they have."""
+    is_direct = PipelineOptions(_beam_args(spec)).view_as(StandardOptions).runner in (None, "DirectRunner")
+    return (_DirectRunnerOperator if is_direct else BeamExecutorOperator)(spec, platform_config)
+
+
+def _beam_args(spec: Any) -> list[str]:
+    return [arg.value.string_value for arg in spec.beam_pipeline_args_placeholders]
 
 
 def _outputs(store: Any, execution_id: int) -> dict[str, list[str]]:

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from models.errors import UserError
 from components.example_gen.sources import open_source
 from components.rebalancer.strategies import check_names
+from models.errors import UserError
 from pipeline.config import Config, ConfigError
 
 _KEYS = {"digits": "data.source", "tfds": "data.dataset", "image_folder": "data.root"}

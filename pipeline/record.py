@@ -50,7 +50,7 @@ class RunRecord(BaseModel):
         if not path.is_file():
             return None
         try:
-            return cls.model_validate_json(path.read_text())
+            return cls.model_validate_json(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise ConfigError(
                 f"{path}: damaged, or written by another version of tailgan ({str(error).splitlines()[0]}); "

@@ -65,7 +65,7 @@ def collect(root: Path) -> dict[str, Any]:
       ConfigError: see `finished_run`.
     """
     record = finished_run(root)
-    evaluation = json.loads((_output(record, "Evaluator", "evaluation") / EVALUATION_FILE).read_text())
+    evaluation = json.loads((_output(record, "Evaluator", "evaluation") / EVALUATION_FILE).read_text(encoding="utf-8"))
     before = DatasetInfo.load(str(_output(record, "ExampleGen", "examples")))
     after = DatasetInfo.load(str(_output(record, "Rebalancer", "examples")))
     classes = {
@@ -118,7 +118,9 @@ def history(record: RunRecord) -> list[dict[str, Any]]:
     """The GAN's training history, a row a call of the training graph; some have figures of `models.monitor` too."""
     run_dir = record.output("GAN", "model_run")
     path = run_dir / "history.jsonl" if run_dir else None
-    return [json.loads(line) for line in path.read_text().splitlines()] if path and path.is_file() else []
+    if path is None or not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def disagreements(record: RunRecord) -> dict[str, np.ndarray] | None:

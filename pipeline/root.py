@@ -80,7 +80,7 @@ def _made_by(root: Path) -> dict:
     if not path.is_file():
         return {"format": 0}
     try:
-        made = json.loads(path.read_text())
+        made = json.loads(path.read_text(encoding="utf-8"))
         return {"format": int(made["format"]), "tailgan": str(made["tailgan"])}
     except (OSError, ValueError, KeyError, TypeError):
         raise ConfigError(f"{path}: damaged; remove it if this tailgan made the root, and run again") from None

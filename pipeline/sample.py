@@ -3,6 +3,7 @@
 import io
 import os
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -77,14 +78,25 @@ def sample(model: Path, labels: Sequence[str], count: int, seed: int, out: Path)
     paths = [out / folders[label] / f"{s}.png" for label, s in zip(wanted, seeds, strict=True)]
     for path, png in zip(paths, pngs, strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, png)
+        write_whole(path, png, flush=False)
     return paths
 
 
 def _folders(classes: Sequence[str]) -> list[str]:
     """Class names as folder names, none of which leads elsewhere or is that of another class."""
     names = [name.replace("/", "_").replace("\\", "_").lstrip(".") or "_" for name in classes]
-    return [f"{name}_{label}" if names.count(name) > 1 else name for label, name in enumerate(names)]
+    uses = Counter(names)
+    taken = set(names)
+    folders = []
+    for label, name in enumerate(names):
+        folder = name
+        if uses[name] > 1:
+            folder = f"{name}_{label}"
+            while folder in taken:
+                folder += "_"
+            taken.add(folder)
+        folders.append(folder)
+    return folders
 
 
 def _grid(pngs: Sequence[bytes], columns: int) -> Image.Image:

@@ -19,7 +19,7 @@ def fingerprint(model_dir: Path) -> str:
     """Identity of an exported generator: the one written by its export, or of a foreign model, of its files."""
     metadata = model_dir / "assets.extra" / "tailgan.json"
     if metadata.is_file():
-        return json.loads(metadata.read_text())["fingerprint"]
+        return json.loads(metadata.read_text(encoding="utf-8"))["fingerprint"]
     digest = hashlib.sha256()
     for path in sorted(p for p in model_dir.rglob("*") if p.is_file()):
         digest.update(path.relative_to(model_dir).as_posix().encode() + b"\0" + path.read_bytes())

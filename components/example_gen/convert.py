@@ -39,8 +39,10 @@ def convert(source: Source, index: int, chunk: Chunk, decoder: Decoder, seed: in
             rows.append(split.row(raw, decoded.content, seed))
             keys.append(raw.key)
             grouped |= raw.group is not None
-    Path(scratch.keys(index)).write_text(json.dumps(keys))
-    Path(scratch.bad(index)).write_text("".join(json_line(path=key, reason=reason) for key, reason in bad))
+    Path(scratch.keys(index)).write_text(json.dumps(keys), encoding="utf-8")
+    Path(scratch.bad(index)).write_text(
+        "".join(json_line(path=key, reason=reason) for key, reason in bad), encoding="utf-8"
+    )
     return Summary(index, np.array(rows, split.ROW), found, len(bad), tuple(bad[:_SHOWN]), grouped)
 
 

@@ -38,7 +38,7 @@ def decide(summaries: Iterable[Summary], options: str, classes: tuple[str, ...],
         rows = np.concatenate([summary.rows for summary in ordered])
         planned = split.plan(rows, classes, parsed)
     except UserError as fault:
-        Path(scratch.fault).write_text(str(fault))
+        Path(scratch.fault).write_text(str(fault), encoding="utf-8")
         return
     _dataset_info(ordered, rows, planned.assignment, classes, parsed).save(scratch.directory)
     sizes = [len(summary.rows) for summary in ordered]

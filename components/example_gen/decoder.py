@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -135,19 +136,21 @@ class _Child:
     def __init__(self, options: DataOptions):
         self._seconds = options.max_seconds
         self._has_started = False
+        # A file, for nobody reads a pipe while it starts, and a library that warns at length would fill it.
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         # Nothing of the working directory is imported (-P), but what is imported here is found there as well. In a
         # process group of its own, so that an interrupt from the terminal is for this process to see to.
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "components.example_gen.decoder_process", options.model_dump_json()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._errors,
             process_group=0,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"},
         )
-        assert process.stdin and process.stdout and process.stderr
+        assert process.stdin and process.stdout
         self._process = process
-        self._requests, self._replies, self._errors = process.stdin, process.stdout, process.stderr
+        self._requests, self._replies = process.stdin, process.stdout
 
     def send(self, images: list[bytes]) -> None:
         # It reads the whole batch before it answers, so neither waits for the other.
@@ -185,8 +188,10 @@ class _Child:
 
     def _greet(self) -> None:
         if receive(self._replies, _MOST_ANSWERED) is None:
+            end = self._end_of_it()
+            self._errors.seek(0)
             said = self._errors.read().decode(errors="replace").strip()
-            raise RuntimeError(f"the process that decodes images did not start; {self._end_of_it()}: {said}")
+            raise RuntimeError(f"the process that decodes images did not start; {end}: {said}")
         self._has_started = True
 
     def _end_of_it(self) -> str:

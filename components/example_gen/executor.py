@@ -89,7 +89,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             with self._make_beam_pipeline() as pipeline:
                 ingest(pipeline, source, options, scratch, artifact.uri)
             if os.path.exists(scratch.fault):
-                raise UserError(Path(scratch.fault).read_text())
+                raise UserError(Path(scratch.fault).read_text(encoding="utf-8"))
             _write_quarantine(scratch, Path(artifact.uri, QUARANTINE_FILE))
             _write_duplicates(scratch, Path(artifact.uri, DUPLICATES_FILE))
             info = DatasetInfo.load(scratch.directory)
@@ -102,9 +102,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
 def _write_quarantine(scratch: Scratch, path: Path) -> None:
     """Joins what the parts have found, in their order."""
-    with path.open("w") as out:
+    with path.open("w", encoding="utf-8") as out:
         for part in sorted(Path(scratch.directory).glob("bad-*.jsonl")):
-            out.write(part.read_text())
+            out.write(part.read_text(encoding="utf-8"))
 
 
 def _write_duplicates(scratch: Scratch, path: Path) -> None:
@@ -113,9 +113,9 @@ def _write_duplicates(scratch: Scratch, path: Path) -> None:
     places = np.unique(np.concatenate([table[:, :2], table[:, 2:]]), axis=0)
     names = {}
     for part in np.unique(places[:, 0]).tolist():
-        keys = json.loads(Path(scratch.keys(part)).read_text())
+        keys = json.loads(Path(scratch.keys(part)).read_text(encoding="utf-8"))
         names.update({(part, row): keys[row] for row in places[places[:, 0] == part, 1].tolist()})
-    with path.open("w") as out:
+    with path.open("w", encoding="utf-8") as out:
         for part, row, kept_part, kept_row in table.tolist():
             out.write(json_line(path=names[part, row], of=names[kept_part, kept_row]))
 

@@ -31,3 +31,6 @@ class Augmentation(Protocol):
 
     def observe(self, logits: tf.Tensor, step: tf.Tensor) -> None:
         """Is told the discriminator's logits [n] of real images after each of its steps, counted from 0."""
+
+    def figures(self) -> dict[str, tf.Tensor]:
+        """What there is to show of it, scalars by name; always the same names."""

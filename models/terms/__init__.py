@@ -28,13 +28,14 @@ class Term:
     """What is added to a loss; either side may be missing.
 
     Attributes:
-      discriminator: (real, fake, context) -> scalar, added to the discriminator's loss, its weight included.
-      generator: (real or None, fake, context) -> scalar, added to the generator's.
+      discriminator: (real, fake, context) -> scalar, added to the discriminator's loss, its weight included. Spread
+        over devices, it is this device's part: the parts are added up.
+      generator: (real, fake, context) -> scalar, added to the generator's; `real.outputs` may be empty.
       variables: state that it keeps between steps; part of the checkpoint.
     """
 
     discriminator: "Callable[[Batch, Batch, Context], tf.Tensor] | None" = None
-    generator: "Callable[[Batch | None, Batch, Context], tf.Tensor] | None" = None
+    generator: "Callable[[Batch, Batch, Context], tf.Tensor] | None" = None
     variables: "Sequence[tf.Variable]" = ()
 
 
@@ -45,12 +46,14 @@ class Setting:
     Attributes:
       classes: number of classes, K.
       counts: different training images of each class, K numbers.
+      discriminator: the network that is trained.
       helper: a frozen classifier, images [n, H, W, C] float32 in [-1, 1] -> (logits [n, K], features); trained when
         first asked for, and never the judge.
     """
 
     classes: int
     counts: Sequence[int]
+    discriminator: "keras.Model"
     helper: "Callable[[], keras.Model]"
 
 

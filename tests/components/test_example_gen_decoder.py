@@ -143,6 +143,13 @@ def test_a_decoder_that_cannot_start_says_why(tmp_path, monkeypatch):
         decode(pictures(1))
 
 
+def test_a_decoder_whose_libraries_warn_at_length_starts_all_the_same(tmp_path, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text("import sys\nprint('beware ' * 50_000, file=sys.stderr)")
+    expected = decode(pictures(3))
+    monkeypatch.syspath_prepend(tmp_path)
+    assert decode(pictures(3)) == expected
+
+
 def test_results_that_nobody_asks_for_are_not_taken_for_others():
     data = pictures(400)
     decoder = Decoder(OPTIONS, 2)
@@ -179,9 +186,12 @@ for _ in Decoder(DataOptions(image_size=8, max_seconds=5), 2).decode(RawImage(""
         stderr=subprocess.DEVNULL,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
-    time.sleep(3)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    assert children and all(map(alive, children))
+    limit = time.monotonic() + 60
+    while len(children := Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()) < 2:
+        assert time.monotonic() < limit
+        time.sleep(0.1)
+    time.sleep(1)
+    assert all(map(alive, children))
     process.send_signal(end)
     process.wait(timeout=10)
     limit = time.monotonic() + 10

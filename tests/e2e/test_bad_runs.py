@@ -99,6 +99,14 @@ def test_a_second_run_is_refused_while_the_first_is_at_work(done):
     assert done.run("digits.yaml", *QUICK).returncode == 0
 
 
+def test_a_run_goes_on_when_its_screen_cannot_be_written(done):
+    args = done.run_args("digits.yaml", *QUICK, "gate.samples_per_class=21")
+    pid = done.zygote.start(args, done.path.parent, out="/dev/full", err="/dev/full")
+    assert done.zygote.wait(pid) == 0
+    record = json.loads((done.path / "run.json").read_text())
+    assert record["outcome"] == "already_serving" and record["nodes"]["Evaluator"]["state"] == "complete"
+
+
 def test_training_that_diverges_stops_with_the_step_and_the_last_good_checkpoint(new_root):
     root = new_root("diverging")
     result = root.run("digits.yaml", *QUICK, "gan.generator_optimizer.learning_rate=1e30")

@@ -17,7 +17,7 @@ def figures(report):
 def test_a_killed_training_ends_with_the_figures_of_an_undisturbed_one(new_root):
     killed, undisturbed = new_root("killed"), new_root("undisturbed")
     process = killed.start("digits.yaml", *QUICK)
-    while not list(killed.path.glob("checkpoints/*/ckpt-*.index")):
+    while not list(killed.path.glob("checkpoints/*/checkpoint")):
         assert process.poll() is None, "the run ended before it could be killed"
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
@@ -34,7 +34,7 @@ def test_a_killed_training_ends_with_the_figures_of_an_undisturbed_one(new_root)
 def test_an_interrupted_run_stops_cleanly_and_says_so(new_root):
     root = new_root("interrupted")
     process = root.start("digits.yaml", "gan.steps=100000", "gan.checkpoint_every=50", "classifier.steps=20")
-    while not list(root.path.glob("checkpoints/*/ckpt-*.index")):
+    while not list(root.path.glob("checkpoints/*/checkpoint")):
         assert process.poll() is None, "the run ended before it could be interrupted"
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)

@@ -122,8 +122,8 @@ def fn_args(tmp_path, digits, balanced) -> Callable[..., SimpleNamespace]:
 @pytest.fixture(scope="session")
 def judge(digits, tmp_path_factory):
     """A judge trained as the defaults say."""
+    from models.classifier_options import ClassifierOptions
     from models.judge import JudgeModule, train
-    from models.options import ClassifierOptions
 
     history = tmp_path_factory.mktemp("judge") / "history.jsonl"
     return JudgeModule(train(ClassifierOptions(), digits.train, 10, 0, history))

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from models import judge as judge_module
 from models.classifier import augmentation, balanced_softmax_loss, classifier
-from models.options import ClassifierOptions
+from models.classifier_options import ClassifierOptions
 
 QUICK = ClassifierOptions(steps=4, width=8, features=16)
 

@@ -22,7 +22,7 @@ def watch(digits, make, tmp_path):
     """A function: directory, options, MonitorOptions -> (GAN, Monitor) before the first step."""
 
     def start(directory="a", options=SMALL, heldout=digits.eval):
-        gan = training.build(options, digits.train, make.info_of(digits.train).classes, {}, 0)
+        gan = training.build(options, digits.train, make.info_of(digits.train).classes, {}, 0, tmp_path / directory)
         info = make.info_of(digits.train)
         return gan, Monitor(gan, digits.train, heldout, info, options.monitor, options.steps, tmp_path / directory, 0)
 
@@ -134,7 +134,7 @@ def test_held_out_images_may_lack_a_class_or_all(watch, digits, make):
 def test_training_does_not_notice_and_everything_is_written(watch, digits, make, tmp_path):
     gan, monitor = watch()
     training.train(gan, SMALL, digits.train, 0, tmp_path / "a", monitor)
-    unwatched = training.build(SMALL, digits.train, make.info_of(digits.train).classes, {}, 0)
+    unwatched = training.build(SMALL, digits.train, make.info_of(digits.train).classes, {}, 0, tmp_path)
     training.train(unwatched, SMALL, digits.train, 0, tmp_path / "b")
     for one, other in zip(gan.state(), unwatched.state(), strict=True):
         np.testing.assert_array_equal(one.numpy(), other.numpy())

@@ -38,6 +38,7 @@ def batch(step):
 columns = [batch(step) for step in range(4)]
 data = tf.data.Dataset.from_tensor_slices(
     {name: np.concatenate([c[name] for c in columns]) for name in columns[0]}).batch(16, drop_remainder=True)
+assert gan.distribute_strategy.num_replicas_in_sync == devices
 gan.fit(data, epochs=1, shuffle=False, verbose=0)
 networks = {"generator": gan.generator, "discriminator": gan.discriminator, "ema": gan.ema}
 np.savez(out, step=gan.step.numpy(),

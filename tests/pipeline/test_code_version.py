@@ -39,6 +39,9 @@ def versions():
         ("models/gan.py", {"GAN"}),
         ("models/losses.py", {"GAN"}),
         ("models/networks/dcgan.py", {"GAN"}),
+        ("models/terms/__init__.py", {"GAN"}),
+        ("models/terms/r1.py", {"GAN"}),
+        ("models/penalties.py", {"GAN"}),
         ("models/judge.py", {"Judge"}),
         ("metrics/kernel.py", {"Evaluator"}),
         ("components/rebalancer/strategies.py", {"Rebalancer"}),
@@ -53,6 +56,21 @@ def test_an_edit_touches_just_the_nodes_that_use_the_file(copied, edited, touche
         file.write("\n# edited\n")
     after = versions()
     assert {node for node in ENTRIES if before[node] != after[node]} == touched
+
+
+def test_a_new_term_touches_the_node_that_discovers_it(copied):
+    before = versions()
+    (copied / "models" / "alone.py").write_text("")
+    (copied / "models" / "terms" / "another.py").write_text("from models import alone\n")
+    after = versions()
+    assert {node for node in ENTRIES if before[node] != after[node]} == {"GAN"}
+    needed = {path.relative_to(copied).as_posix() for path in code_version.sources("models.training")}
+    assert {"models/terms/another.py", "models/alone.py"} <= needed
+
+
+def test_a_package_that_lists_nothing_needs_only_what_it_imports(copied):
+    (copied / "models" / "networks" / "another.py").write_text("")
+    assert copied / "models" / "networks" / "another.py" not in code_version.sources("models.training")
 
 
 def test_an_unknown_module_is_refused():

@@ -76,7 +76,14 @@ def test_a_fault_in_an_override_names_the_override(write):
         ("gan: [1, 2", "not YAML"),
         ("- a\n", "a configuration is a mapping of sections"),
         ("gan: {steps: many}", "`gan.steps`: Input should be a valid integer"),
-        ("gan: {loss: hing}", "`gan.loss`: Input should be 'non_saturating' or 'hinge', not 'hing'"),
+        ("gan: {loss: hing}", "'relativistic' or 'acgan', not 'hing'"),
+        (
+            "gan: {terms: {r_1: {}}}",
+            "`gan.terms.r1`? known here: class_balance, gradient_penalty, lecam, r1",
+        ),
+        ("gan: {terms: {r1: {gama: 1}}}", "did you mean `gan.terms.r1.gamma`? known here: gamma, every"),
+        ("gan: {terms: {r1: 10}}", "`gan.terms.r1`: a section of keys (gamma, every), not 10"),
+        ("gan: {terms: {lecam: {decay: 1}}}", "`gan.terms.lecam.decay`: Input should be less than 1, not 1"),
         ("rebalance: {strategy: {a: 0}}", "`rebalance.strategy.a`"),
         ("gate: {rules: [fidd <= 2]}", "unknown figure `fidd`; did you mean `fid`?"),
         ("gate: {rules: [fid = 2]}", "not of the form"),
@@ -84,6 +91,9 @@ def test_a_fault_in_an_override_names_the_override(write):
         ("data: {image_size: 30}", "30"),
         ("data: {group_by: '('}", "not a regular expression"),
         ("data: {source: tfds}", "source `tfds` needs `data.dataset`"),
+        ("gan: {augment: {policy: classic, operations: {mirror: 1}}}", "unknown key `gan.augment.operations.mirror`"),
+        ("gan: {augment: {policy: ada, operations: {saturation: 1}}}", "`gan.augment.operations`: `saturation`: grey"),
+        ("gan: {missing: mask, augment: {policy: classic}}", "`gan.augment.policy`: `classic` would move the missing"),
     ],
 )
 def test_bad_values_are_refused_with_what_is_allowed(write, text, expected):

@@ -1,14 +1,16 @@
 """A root belongs to one run at a time, and a dead run holds nothing."""
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from pipeline.config import ConfigError
-from pipeline.lock import locked
+from pipeline.lock import holder, locked
 
 HOLDER = """
 import sys, time
@@ -35,3 +37,19 @@ def test_the_lock_is_free_again_after_use(tmp_path):
     for _ in range(2):
         with locked(tmp_path):
             pass
+
+
+def test_who_only_looks_keeps_no_run_out(tmp_path):
+    with open(tmp_path / ".lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        threading.Timer(0.05, fcntl.flock, (file, fcntl.LOCK_UN)).start()
+        with locked(tmp_path):
+            assert holder(tmp_path) == os.getpid()
+
+
+def test_two_who_look_at_once_do_not_take_each_other_for_a_run(tmp_path):
+    with locked(tmp_path):
+        pass
+    with open(tmp_path / ".lock") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        assert holder(tmp_path) is None
