@@ -26,6 +26,7 @@ _GROUPS = {
     "overfitting": "monitor",
     "diversity": "monitor",
     "diversity_worst": "monitor",
+    "ada_p": "augmentation",
     "steps_per_second": "speed",
 }
 
