@@ -58,7 +58,20 @@ class MonitorOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    every: int = Field(500, ge=1, description="Steps between two looks.")
+    every: int = Field(500, ge=1, description="Steps between two looks, rounded up to whole calls of 50 steps.")
+    overfitting_ceiling: float = Field(
+        0.8,
+        ge=0.5,
+        le=1,
+        description="Warn where the discriminator rates a training image above a held-out one of its class with a "
+        "larger probability: 0.5 is no overfitting, 1 knowing all images by heart.",
+    )
+    diversity_floor: float = Field(
+        0.3,
+        ge=0,
+        description="Warn of a class whose generated images differ from one another less than this part of what its "
+        "training images do.",
+    )
 
 
 def _own_values(key: str) -> str:

@@ -25,6 +25,7 @@ from models.files import write_whole
 from models.gan import GAN
 from models.helper import helper
 from models.losses import adversarial_loss
+from models.monitor import Monitor
 from models.networks import build_networks
 from models.optimizers import Optimizer
 from models.options import GANOptions
@@ -151,7 +152,9 @@ def build(
     class_weights = hyperparameters.get("class_weights", np.ones(classes))
     with _scope(options, batch_size(options, examples)):
         with _dtype_policy(options.precision):
-            generator, discriminator = build_networks(options, examples.image_shape, classes)
+            generator, discriminator = build_networks(
+                options, examples.image_shape, classes, rare.tolist(), unlabelled=False
+            )
         gan = GAN(generator, discriminator, probabilities.tolist(), class_weights, seed)
         gan.compile(
             Optimizer(options.generator_optimizer, options.steps),
@@ -165,6 +168,7 @@ def build(
             ema_decay=options.ema_decay,
             discriminator_steps=options.discriminator_steps,
             clip_weights=options.clip_weights,
+            joint_batch=options.discriminator.joint_batch,
             steps_per_execution=steps_per_execution(options.steps),
             jit_compile=_is_compiled(options.jit),
         )
@@ -176,7 +180,9 @@ def _is_compiled(jit: str) -> bool:
     return jit == "on" or (jit == "auto" and bool(tf.config.list_physical_devices("GPU")))
 
 
-def train(gan: GAN, options: GANOptions, examples: Examples, seed: int, directory: Path) -> None:
+def train(
+    gan: GAN, options: GANOptions, examples: Examples, seed: int, directory: Path, monitor: Monitor | None = None
+) -> None:
     """Trains up to `options.steps`, from the newest checkpoint in `directory` if there is one.
 
     Args:
@@ -185,6 +191,7 @@ def train(gan: GAN, options: GANOptions, examples: Examples, seed: int, director
       examples: what to train on.
       seed: decides the order of the examples.
       directory: of checkpoints and `history.jsonl`; must be this very training's own.
+      monitor: looks at it on the way.
 
     Raises:
       FloatingPointError: if a figure is not finite, and the options do not say to try again, or that has not helped.
@@ -198,7 +205,7 @@ def train(gan: GAN, options: GANOptions, examples: Examples, seed: int, director
     tried: list[int] = []  # the steps that were gone back to
     while True:
         try:
-            _fit(gan, options, examples, seed, directory, checkpoint, done)
+            _fit(gan, options, examples, seed, directory, checkpoint, monitor, done)
             return
         except FloatingPointError as error:
             if options.on_divergence == "stop":
@@ -215,7 +222,14 @@ def train(gan: GAN, options: GANOptions, examples: Examples, seed: int, director
 
 
 def _fit(
-    gan: GAN, options: GANOptions, examples: Examples, seed: int, directory: Path, checkpoint: Checkpoint, done: int
+    gan: GAN,
+    options: GANOptions,
+    examples: Examples,
+    seed: int,
+    directory: Path,
+    checkpoint: Checkpoint,
+    monitor: Monitor | None,
+    done: int,
 ) -> None:
     """From step `done`, which `gan` is in, to the last."""
     if done == options.steps:
@@ -232,6 +246,7 @@ def _fit(
         verbose=0,
         callbacks=[
             StopOnNaN(gan.first_bad, checkpoint),
+            *([monitor] if monitor else []),
             Progress("GAN", options.steps, per_call, directory / HISTORY_FILE, done),
             checkpoint,
         ],
@@ -241,9 +256,9 @@ def _fit(
 def identity(
     options: GANOptions, examples: Examples, hyperparameters: dict[str, Any], seed: int, code: str
 ) -> dict[str, Any]:
-    """All that decides how a training goes, as JSON; how often it is saved does not."""
+    """All that decides how a training goes, as JSON; how often it is saved or looked at does not."""
     return {
-        "options": options.model_dump(mode="json", exclude={"checkpoint_every", "keep_checkpoints"}),
+        "options": options.model_dump(mode="json", exclude={"checkpoint_every", "keep_checkpoints", "monitor"}),
         "data": examples.fingerprint(),
         "hyperparameters": hyperparameters,
         "seed": seed,
@@ -267,9 +282,10 @@ def run_fn(fn_args: Any) -> None:
     """Trains and exports a generator.
 
     Args:
-      fn_args: TFX's FnArgs: `train_files`, `hyperparameters` (the Rebalancer's, or None), `serving_model_dir` (gets the
-        SavedModel), `model_run_dir` (gets `history.jsonl`) and `custom_config` with `options` (GANOptions as JSON),
-        `seed`, `code_version` and `checkpoint_root` (outlives a run that fails).
+      fn_args: TFX's FnArgs: `train_files`, `eval_files` (only looked at), `hyperparameters` (the Rebalancer's, or
+        None), `serving_model_dir` (gets the SavedModel), `model_run_dir` (gets `history.jsonl` and what
+        `Monitor.publish` writes) and `custom_config` with `options` (GANOptions as JSON), `seed`, `code_version` and
+        `checkpoint_root` (outlives a run that fails).
     """
     custom = fn_args.custom_config
     options, seed = GANOptions.model_validate_json(custom["options"]), custom["seed"]
@@ -280,7 +296,11 @@ def run_fn(fn_args: Any) -> None:
         Path(custom["checkpoint_root"]), identity(options, examples, hyperparameters, seed, custom["code_version"])
     )
     gan = build(options, examples, info.classes, hyperparameters, seed, directory)
-    train(gan, options, examples, seed, directory)
-    Path(fn_args.model_run_dir).mkdir(parents=True, exist_ok=True)
-    shutil.copy(directory / HISTORY_FILE, Path(fn_args.model_run_dir) / HISTORY_FILE)
+    heldout = read(fn_args.eval_files, info)
+    monitor = Monitor(gan, examples, heldout, info, options.monitor, options.steps, directory, seed)
+    train(gan, options, examples, seed, directory, monitor)
+    model_run = Path(fn_args.model_run_dir)
+    model_run.mkdir(parents=True, exist_ok=True)
+    shutil.copy(directory / HISTORY_FILE, model_run / HISTORY_FILE)
+    monitor.publish(model_run)
     export_generator(gan.ema, fn_args.serving_model_dir, info)
