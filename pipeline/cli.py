@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 a run failed, 2 usage or configuration, 3 the gate did not
 import argparse
 import functools
 import json
+import os
 import sys
 import traceback
 from collections.abc import Sequence
