@@ -32,7 +32,7 @@ class Family:
 
 
 FAMILIES = {
-    "mlp": Family(width=256, depth=3, conditioning="concat", norm="none"),
+    "mlp": Family(width=256, depth=2, conditioning="concat", norm="none"),
     "mlp_bn": Family(width=256, depth=3),
     "dcgan": Family(width=24, depth=1),
     "vgg": Family(width=24, depth=2),

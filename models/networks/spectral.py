@@ -19,11 +19,13 @@ class _SpectralNorm:
     bias: Any
     activation: Any
     compute_dtype: str
-    add_weight: Any
+
+    def add_weight(self, *args: Any, **kwargs: Any) -> Any:
+        """As Keras's, but all weights are read as they are, in float32."""
+        return super().add_weight(*args, **{"autocast": False, **kwargs})  # type: ignore[misc]
 
     def build(self, input_shape: Any) -> None:
         super().build(input_shape)  # type: ignore[misc]
-        self.autocast = False  # weights are to be read as they are
         self.u = self.add_weight(
             name="u",
             shape=(self.kernel.shape[-1],),

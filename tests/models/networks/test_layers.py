@@ -151,3 +151,12 @@ class TestSpectralNorm:
     def test_vector_is_not_trained_by_the_optimizer(self, layer, inputs):
         self.trained(layer, inputs)
         assert [v.name for v in layer.trainable_variables] == ["kernel", "bias"]
+
+
+def test_power_iteration_is_in_float32_where_the_layer_computes_in_half_precision():
+    layer, x = SpectralDense(6, dtype="mixed_bfloat16"), tf.random.stateless_normal((2, 5), (0, 1))
+    assert layer(x).dtype == tf.bfloat16
+    matrix, u = layer.kernel.numpy(), layer.u.numpy()
+    layer(x, training=True)
+    once = matrix.T @ (matrix @ u)
+    np.testing.assert_allclose(layer.u, once / np.linalg.norm(once), rtol=1e-5)
