@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from models.files import write_whole
 
 FILE_NAME = "dataset.json"
+UNLABELLED = -1  # the label of an image that has none
 
 
 class DatasetInfo(BaseModel):

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from models.callbacks import HISTORY_FILE, Progress, steps_per_call
 from models.classifier import augmentation, balanced_softmax_loss, classifier
-from models.data import Examples, read, to_float, training_batches
+from models.data import Examples, read, to_float
 from models.dataset import DatasetInfo
 from models.options import ClassifierOptions
 
@@ -56,7 +56,7 @@ def train(options: ClassifierOptions, examples: Examples, classes: int, seed: in
         steps_per_execution=per_call,
         jit_compile=False,
     )
-    batches = training_batches(examples, options.batch_size, seed)
+    batches = examples.batches(min(options.batch_size, examples.count), seed)
     model.fit(
         batches.map(lambda batch: (batch["image"], batch["label"])),
         epochs=options.steps // per_call,
@@ -88,7 +88,7 @@ def run_fn(fn_args: Any) -> None:
     info = DatasetInfo.beside(fn_args.train_files[0])
     classes = len(info.classes)
     history = Path(fn_args.model_run_dir) / HISTORY_FILE
-    network = train(options, read(fn_args.train_files, info), classes, fn_args.custom_config["seed"], history)
+    network = train(options, read(fn_args.train_files, info).labelled(), classes, fn_args.custom_config["seed"], history)
     module = JudgeModule(network)
     of_class = recalls(module, read(fn_args.eval_files, info), classes)
     worst = int(np.nanargmin(of_class))

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from models.callbacks import HISTORY_FILE, Checkpoint, Progress, StopOnNaN, steps_per_call
-from models.data import Examples, read, training_batches
+from models.data import TrainingData
 from models.dataset import DatasetInfo
 from models.export import export_generator
 from models.gan import GAN
@@ -19,6 +19,7 @@ from models.losses import adversarial_loss
 from models.networks import build_networks
 from models.optimizers import Optimizer
 from models.options import GANOptions
+from models.stream import training_data
 from models.terms import Setting, build_terms
 
 log = logging.getLogger("tailgan")
@@ -50,7 +51,7 @@ def fake_label_probabilities(options: GANOptions, counts: Sequence[int], counts_
     return mass / mass.sum()
 
 
-def build(options: GANOptions, examples: Examples, classes: int, hyperparameters: dict[str, Any], seed: int) -> GAN:
+def build(options: GANOptions, examples: TrainingData, classes: int, hyperparameters: dict[str, Any], seed: int) -> GAN:
     """A compiled GAN before its first step; equal arguments give equal weights.
 
     Args:
@@ -81,7 +82,7 @@ def build(options: GANOptions, examples: Examples, classes: int, hyperparameters
     return gan
 
 
-def train(gan: GAN, options: GANOptions, examples: Examples, seed: int, directory: Path) -> None:
+def train(gan: GAN, options: GANOptions, examples: TrainingData, seed: int, directory: Path) -> None:
     """Trains up to `options.steps`, from the newest checkpoint in `directory` if there is one.
 
     Args:
@@ -100,7 +101,7 @@ def train(gan: GAN, options: GANOptions, examples: Examples, seed: int, director
     if done:
         log.info("GAN: going on from step %d of %d", done, options.steps)
     gan.fit(
-        training_batches(examples, options.batch_size, seed, skip_steps=done),
+        examples.batches(options.batch_size, seed, skip_steps=done),
         initial_epoch=done // per_call,
         epochs=options.steps // per_call,
         steps_per_epoch=per_call,
@@ -114,7 +115,7 @@ def train(gan: GAN, options: GANOptions, examples: Examples, seed: int, director
     )
 
 
-def training_key(options: GANOptions, examples: Examples, hyperparameters: dict[str, Any], seed: int, code: str) -> str:
+def training_key(options: GANOptions, examples: TrainingData, hyperparameters: dict[str, Any], seed: int, code: str) -> str:
     """Name of a training: another configuration, seed, code or data never meets its checkpoints."""
     # How often it is saved changes nothing of what is trained.
     trained = options.model_dump_json(exclude={"checkpoint_every", "keep_checkpoints"})
@@ -133,7 +134,7 @@ def run_fn(fn_args: Any) -> None:
     custom = fn_args.custom_config
     options, seed = GANOptions.model_validate_json(custom["options"]), custom["seed"]
     info = DatasetInfo.beside(fn_args.train_files[0])
-    examples = read(fn_args.train_files, info)
+    examples = training_data(fn_args.train_files, info, options.cache_megabytes, options.missing)
     hyperparameters = fn_args.hyperparameters or {}
     gan = build(options, examples, len(info.classes), hyperparameters, seed)
     key = training_key(options, examples, hyperparameters, seed, custom["code_version"])
