@@ -135,7 +135,8 @@ class Examples:
         check_batch_size(batch_size, self.count)
         size = batch_size * at_once
         first_epoch, offset = divmod(skip_steps * size, self.count)
-        images, labels, weights, masks = map(_shared, (self.images, self.labels, self.weights, self.masks))
+        columns = [column for column in (self.images, self.labels, self.weights, self.masks) if column is not None]
+        tensors = [tf.constant(column) for column in columns]
 
         def order(epoch: tf.Tensor) -> tf.data.Dataset:
             seeds = tf.stack([tf.constant(seed, tf.int64), epoch])
@@ -143,8 +144,7 @@ class Examples:
             return tf.data.Dataset.from_tensor_slices(rows)
 
         def gather(rows: tf.Tensor) -> dict[str, tf.Tensor]:
-            columns = (None if column is None else tf.gather(column, rows) for column in (images, labels, weights, masks))
-            return as_batch(*columns)
+            return as_batch(*(tf.gather(tensor, rows) for tensor in tensors))
 
         epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
         batches = epochs.flat_map(order).skip(offset).batch(size, drop_remainder=True)
@@ -170,13 +170,6 @@ def as_batch(
     """Columns as they are held, images and masks uint8 -> a batch as `TrainingData.batches` describes it."""
     batch = {"image": to_float(images), "label": labels, "weight": weights}
     return batch if masks is None else {**batch, "mask": tf.cast(masks, tf.float32)}
-
-
-def _shared(array: np.ndarray | None) -> tf.Tensor | None:
-    """A tensor on top of the array's own memory: images may fill half of what there is."""
-    if array is None:
-        return None
-    return tf.experimental.dlpack.from_dlpack(np.require(array, requirements=["C", "W"]).__dlpack__())
 
 
 def decode(png: tf.Tensor, image_shape: Sequence[int]) -> tf.Tensor:
@@ -244,7 +237,7 @@ def decoded(records: tf.data.Dataset, info: DatasetInfo, batch_size: int, missin
 
 
 def read(patterns: str | Sequence[str], info: DatasetInfo, missing: Missing = "interpolate") -> Examples:
-    """Reads a split into memory: H * W * C bytes an example, as much again for a moment, and little more.
+    """Reads a split into memory: H * W * C bytes an example, as much again for a moment (and in `batches`).
 
     Args:
       patterns: file patterns of gzipped TFRecords.

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 # Relaxations on each level of the pyramid; what a coarser level has found needs but a little of it.
-_SWEEPS = 8
+_SWEEPS = 16
 
 
 def fill(images: tf.Tensor, masks: tf.Tensor) -> tf.Tensor:
@@ -36,7 +36,7 @@ def _solve(values: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
     share = tf.nn.avg_pool2d(present, 2, 2, "SAME")
     means = tf.math.divide_no_nan(tf.nn.avg_pool2d(values, 2, 2, "SAME"), share)
     coarse = _solve(means, tf.cast(share > 0, tf.float32))
-    start = tf.image.resize(coarse, (height, width), "bilinear")
+    start = tf.image.resize(coarse, (2 * coarse.shape[1], 2 * coarse.shape[2]), "bilinear")[:, :height, :width]
     filled = tf.where(present > 0, values, start)
     for _ in range(_SWEEPS):
         filled = tf.where(present > 0, values, _mean_of_neighbors(filled))

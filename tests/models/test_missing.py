@@ -26,7 +26,7 @@ def test_a_ramp_with_holes_is_restored(part):
 def test_a_large_hole_of_a_ramp_is_restored():
     masks = np.ones((1, 28, 21, 1), np.uint8)
     masks[:, 8:20, 5:16] = 0
-    assert np.abs(fill(RAMP * masks, masks).numpy().astype(int) - RAMP).max() <= 1
+    assert np.abs(fill(RAMP * masks, masks).numpy().astype(int) - RAMP).max() <= 2
 
 
 def test_what_is_there_stays_and_what_is_missing_has_no_say():
