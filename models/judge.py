@@ -16,6 +16,7 @@ from models.callbacks import HISTORY_FILE, Progress, steps_per_call
 from models.classifier import augmentation, balanced_softmax_loss, classifier
 from models.data import Examples, read, to_float
 from models.dataset import DatasetInfo
+from models.disagreements import DISAGREEMENTS_FILE, Looks, disagreements, save
 from models.options import ClassifierOptions
 
 EVALUATE_AT_ONCE = 256
@@ -39,7 +40,14 @@ class JudgeModule(tf.Module):
         return {"logits": logits, "probabilities": tf.nn.softmax(logits), "features": features}
 
 
-def train(options: ClassifierOptions, examples: Examples, classes: int, seed: int, history: Path) -> keras.Model:
+def train(
+    options: ClassifierOptions,
+    examples: Examples,
+    classes: int,
+    seed: int,
+    history: Path,
+    *callbacks: keras.callbacks.Callback,
+) -> keras.Model:
     """A trained network of `models.classifier.classifier`; equal arguments give equal weights."""
     keras.utils.set_random_seed(seed)
     image_shape = examples.image_shape
@@ -63,7 +71,7 @@ def train(options: ClassifierOptions, examples: Examples, classes: int, seed: in
         steps_per_epoch=per_call,
         shuffle=False,  # the batches are
         verbose=0,
-        callbacks=[Progress("Judge", options.steps, per_call, history)],
+        callbacks=[*callbacks, Progress("Judge", options.steps, per_call, history)],
     )
     return network
 
@@ -82,13 +90,18 @@ def run_fn(fn_args: Any) -> None:
 
     Args:
       fn_args: TFX's FnArgs: `train_files`, `eval_files`, `serving_model_dir` (gets the SavedModel), `model_run_dir`
-        (gets `history.jsonl`) and `custom_config` with `options` (ClassifierOptions as JSON) and `seed`.
+        (gets `history.jsonl` and `disagreements.npz`) and `custom_config` with `options` (ClassifierOptions as JSON) and `seed`.
     """
     options = ClassifierOptions.model_validate_json(fn_args.custom_config["options"])
     info = DatasetInfo.beside(fn_args.train_files[0])
     classes = len(info.classes)
-    history = Path(fn_args.model_run_dir) / HISTORY_FILE
-    network = train(options, read(fn_args.train_files, info).labelled(), classes, fn_args.custom_config["seed"], history)
+    model_run = Path(fn_args.model_run_dir)
+    examples = read(fn_args.train_files, info).labelled()
+    per_call = steps_per_call(options.steps)
+    looks = Looks(examples.images, options.steps // per_call, per_call * options.batch_size)
+    network = train(options, examples, classes, fn_args.custom_config["seed"], model_run / HISTORY_FILE, looks)
+    doubted = disagreements(looks.probabilities, examples.labels)
+    save(model_run, examples, doubted, classes)
     module = JudgeModule(network)
     of_class = recalls(module, read(fn_args.eval_files, info), classes)
     worst = int(np.nanargmin(of_class))
@@ -96,4 +109,6 @@ def run_fn(fn_args: Any) -> None:
         "the judge recognizes %.1f %% of the held-out images, mean over classes; of its worst class, %s, %.1f %%",
         100 * np.nanmean(of_class), info.classes[worst], 100 * of_class[worst],
     )  # fmt: skip
+    if doubted.rows.size:
+        log.info("the judge doubts the labels of %d training images (%s)", doubted.rows.size, DISAGREEMENTS_FILE)
     tf.saved_model.save(module, fn_args.serving_model_dir, signatures={"serving_default": module.judge})

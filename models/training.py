@@ -115,7 +115,9 @@ def train(gan: GAN, options: GANOptions, examples: TrainingData, seed: int, dire
     )
 
 
-def training_key(options: GANOptions, examples: TrainingData, hyperparameters: dict[str, Any], seed: int, code: str) -> str:
+def training_key(
+    options: GANOptions, examples: TrainingData, hyperparameters: dict[str, Any], seed: int, code: str
+) -> str:
     """Name of a training: another configuration, seed, code or data never meets its checkpoints."""
     # How often it is saved changes nothing of what is trained.
     trained = options.model_dump_json(exclude={"checkpoint_every", "keep_checkpoints"})

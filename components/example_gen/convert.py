@@ -36,7 +36,9 @@ def convert(source: Source, index: int, chunk: Chunk, decoder: Decoder, seed: in
             except BadImage as error:
                 bad.append((raw.key, str(error)))
                 continue
-            out.write(examples.serialize(decoded.png, split.wire_label(raw), decoded.content.hex().encode(), decoded.mask))
+            out.write(
+                examples.serialize(decoded.png, split.wire_label(raw), decoded.content.hex().encode(), decoded.mask)
+            )
             rows.append(split.row(raw, decoded.content, seed))
             keys.append(raw.key)
             grouped |= raw.group is not None

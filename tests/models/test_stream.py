@@ -113,7 +113,11 @@ def test_the_seed_decides_the_order(files):
 def test_a_fingerprint_sees_files_and_masks(files, make, numbered, tmp_path):
     other = dataclasses.replace(numbered, weights=numbered.weights + 1)
     changed = make.write_split(tmp_path / "other", other, shards=4), files[1]
-    digests = [streamed(files).fingerprint(), streamed(changed).fingerprint(), streamed(files, "interpolate").fingerprint()]
+    digests = [
+        streamed(files).fingerprint(),
+        streamed(changed).fingerprint(),
+        streamed(files, "interpolate").fingerprint(),
+    ]
     assert len(set(digests)) == 3 and streamed(files).fingerprint() == digests[0]
 
 
