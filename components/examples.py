@@ -1,8 +1,9 @@
 """The wire format of Examples artifacts, shared by the components that write and read them.
 
 An artifact holds `Split-<split>/data_tfrecord-<i>-of-<n>.gz` (gzipped TFRecords of tf.train.Example) and
-`dataset.json` (see models/dataset.py). An example has `image` (PNG bytes), `label` (int64), `id` (bytes) and,
-after the Rebalancer, `weight` (float32).
+`dataset.json` (see models/dataset.py). An example has `image` (PNG bytes), `label` (int64; -1 where there is no class, in train only), `id` (bytes),
+where pixels may be missing `mask` (PNG bytes, uint8 [H, W, 1], 0 where they are, else 255), and after the Rebalancer
+`weight` (float32).
 """
 
 import os
@@ -37,13 +38,15 @@ def describe(artifact: Artifact, span: int = 0, version: int = 0) -> None:
     artifact.version = version
 
 
-def serialize(image: bytes, label: int, id: bytes) -> bytes:
-    """One serialized tf.train.Example of PNG bytes, label and id."""
+def serialize(image: bytes, label: int, id: bytes, mask: bytes = b"") -> bytes:
+    """One serialized tf.train.Example of PNG bytes, label, id and, if it is not empty, the PNG bytes of a mask."""
     example = tf.train.Example()
     feature = example.features.feature
     feature["image"].bytes_list.value.append(image)
     feature["label"].int64_list.value.append(label)
     feature["id"].bytes_list.value.append(id)
+    if mask:
+        feature["mask"].bytes_list.value.append(mask)
     return example.SerializeToString(deterministic=True)
 
 

@@ -9,7 +9,7 @@ from keras import layers
 
 from models.callbacks import steps_per_call, steps_per_execution
 from models.classifier_options import ClassifierOptions
-from models.data import Examples, training_batches
+from models.data import TrainingData
 
 MAX_GROWTH = 8  # channels are at most so many times `options.width`
 INNERMOST = 4  # sides are halved while they are longer than this
@@ -64,7 +64,7 @@ def balanced_softmax_loss(counts: Sequence[int]) -> Callable[[tf.Tensor, tf.Tens
 
 def train(
     options: ClassifierOptions,
-    examples: Examples,
+    examples: TrainingData,
     classes: int,
     seed: int,
     callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -73,7 +73,7 @@ def train(
 
     Args:
       options: network and training; each call of the graph makes `steps_per_call(options.steps)` steps.
-      examples: what to train on, labels 0..K-1.
+      examples: what to train on, those without a label (-1) do not count.
       classes: number of classes, K.
       seed: decides initial weights, order and augmentation.
       callbacks: see Keras; an epoch is a call of the graph.
@@ -88,13 +88,13 @@ def train(
     model.compile(
         keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(options.learning_rate, options.steps)),
         balanced_softmax_loss(examples.counts(classes)),
-        metrics=["accuracy"],
+        weighted_metrics=["accuracy"],
         steps_per_execution=steps_per_execution(options.steps),
         jit_compile=False,
     )
-    batches = training_batches(examples, options.batch_size, seed)
+    batches = examples.batches(min(options.batch_size, examples.count), seed)
     model.fit(
-        batches.map(lambda batch: (batch["image"], batch["label"])).take(options.steps),
+        batches.map(_target).take(options.steps),
         epochs=-(-options.steps // per_call),
         steps_per_epoch=per_call,
         shuffle=False,  # the batches are
@@ -102,3 +102,9 @@ def train(
         callbacks=list(callbacks),
     )
     return network
+
+
+def _target(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Images, labels, and the weight of each: 0 where there is no label."""
+    labels = batch["label"]
+    return batch["image"], tf.maximum(labels, 0), tf.cast(labels >= 0, tf.float32)

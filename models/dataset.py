@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from models.files import write_whole
 
 FILE_NAME = "dataset.json"
+UNLABELLED = -1  # the label of an image that has none
 
 
 class DatasetInfo(BaseModel):
@@ -22,6 +23,8 @@ class DatasetInfo(BaseModel):
       source_counts: images of each class that the source held, before duplicates, quarantine and the long tail.
       duplicates: images dropped because an earlier one has equal pixels.
       quarantined: files that could not be read.
+      unlabelled: images of the train split that have no class; in none of the counts above.
+      has_masks: whether examples say which of their pixels are missing.
       class_weights: loss weight of each class (1 where nothing is weighted).
     """
 
@@ -35,6 +38,8 @@ class DatasetInfo(BaseModel):
     source_counts: tuple[int, ...]
     duplicates: int = 0
     quarantined: int = 0
+    unlabelled: int = 0
+    has_masks: bool = False
     class_weights: tuple[float, ...]
 
     @classmethod

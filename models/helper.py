@@ -12,7 +12,7 @@ import keras
 
 from models.classifier import classifier, train
 from models.classifier_options import ClassifierOptions
-from models.data import Examples
+from models.data import TrainingData
 from models.files import move_whole
 
 WEIGHTS_FILE = "helper.weights.h5"
@@ -22,7 +22,7 @@ _SEED = 0x68656C70  # the judge is given the same seed of the run
 log = logging.getLogger("tailgan")
 
 
-def helper(directory: Path | None, examples: Examples, classes: int, seed: int) -> keras.Model:
+def helper(directory: Path | None, examples: TrainingData, classes: int, seed: int) -> keras.Model:
     """A frozen classifier; equal arguments give equal weights.
 
     Args:
@@ -40,21 +40,11 @@ def helper(directory: Path | None, examples: Examples, classes: int, seed: int) 
         network.load_weights(path)
     else:
         log.info("training a helper classifier, %d steps", OPTIONS.steps)
-        network = train(OPTIONS, _labeled(examples), classes, seed ^ _SEED)
+        network = train(OPTIONS, examples, classes, seed ^ _SEED)
         if path:
             _save(network, path)
     network.trainable = False
     return network
-
-
-def _labeled(examples: Examples) -> Examples:
-    rows = examples.labels >= 0
-    return Examples(
-        images=examples.images[rows],
-        labels=examples.labels[rows],
-        weights=examples.weights[rows],
-        ids=examples.ids[rows],
-    )
 
 
 def _save(network: keras.Model, path: Path) -> None:

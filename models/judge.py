@@ -17,6 +17,7 @@ from models.classifier import train as train_classifier
 from models.classifier_options import ClassifierOptions
 from models.data import Examples, read, to_float
 from models.dataset import DatasetInfo
+from models.disagreements import DISAGREEMENTS_FILE, Looks, disagreements, save
 
 EVALUATE_AT_ONCE = 256
 
@@ -39,10 +40,17 @@ class JudgeModule(tf.Module):
         return {"logits": logits, "probabilities": tf.nn.softmax(logits), "features": features}
 
 
-def train(options: ClassifierOptions, examples: Examples, classes: int, seed: int, history: Path) -> keras.Model:
+def train(
+    options: ClassifierOptions,
+    examples: Examples,
+    classes: int,
+    seed: int,
+    history: Path,
+    *callbacks: keras.callbacks.Callback,
+) -> keras.Model:
     """A trained network of `models.classifier.classifier`; equal arguments give equal weights."""
     progress = Progress("Judge", options.steps, steps_per_call(options.steps), history)
-    return train_classifier(options, examples, classes, seed, [progress])
+    return train_classifier(options, examples, classes, seed, [*callbacks, progress])
 
 
 def recalls(module: JudgeModule, examples: Examples, classes: int) -> np.ndarray:
@@ -59,13 +67,18 @@ def run_fn(fn_args: Any) -> None:
 
     Args:
       fn_args: TFX's FnArgs: `train_files`, `eval_files`, `serving_model_dir` (gets the SavedModel), `model_run_dir`
-        (gets `history.jsonl`) and `custom_config` with `options` (ClassifierOptions as JSON) and `seed`.
+        (gets `history.jsonl` and `disagreements.npz`) and `custom_config` with `options` (ClassifierOptions as JSON) and `seed`.
     """
     options = ClassifierOptions.model_validate_json(fn_args.custom_config["options"])
     info = DatasetInfo.beside(fn_args.train_files[0])
     classes = len(info.classes)
-    history = Path(fn_args.model_run_dir) / HISTORY_FILE
-    network = train(options, read(fn_args.train_files, info), classes, fn_args.custom_config["seed"], history)
+    model_run = Path(fn_args.model_run_dir)
+    examples = read(fn_args.train_files, info).labelled()
+    per_call = steps_per_call(options.steps)
+    looks = Looks(examples.images, options.steps // per_call, per_call * options.batch_size)
+    network = train(options, examples, classes, fn_args.custom_config["seed"], model_run / HISTORY_FILE, looks)
+    doubted = disagreements(looks.probabilities, examples.labels)
+    save(model_run, examples, doubted, classes)
     module = JudgeModule(network)
     of_class = recalls(module, read(fn_args.eval_files, info), classes)
     worst = int(np.nanargmin(of_class))
@@ -73,4 +86,6 @@ def run_fn(fn_args: Any) -> None:
         "the judge recognizes %.1f %% of the held-out images, mean over classes; of its worst class, %s, %.1f %%",
         100 * np.nanmean(of_class), info.classes[worst], 100 * of_class[worst],
     )  # fmt: skip
+    if doubted.rows.size:
+        log.info("the judge doubts the labels of %d training images (%s)", doubted.rows.size, DISAGREEMENTS_FILE)
     tf.saved_model.save(module, fn_args.serving_model_dir, signatures={"serving_default": module.judge})

@@ -35,8 +35,7 @@ log = logging.getLogger("tailgan")
 class Monitor(keras.callbacks.Callback):
     """Adds figures to the logs of a call of the graph, and writes sample grids and TensorBoard's files.
 
-    Put it before `Progress`, which writes the logs into the history. Every call adds the figures of the augmentation. A
-    look, every so many steps and at the last one,
+    Put it before `Progress`, which writes the logs into the history. A look, every so many steps and at the last one,
     adds
       `d_train`, `d_heldout`, `d_generated`: the discriminator's logits of different training images, of held-out ones
         and of images of the averaged generator, means over classes. Nothing is augmented.
@@ -101,8 +100,6 @@ class Monitor(keras.callbacks.Callback):
         before, self._step = self._step, int(self.gan.step.numpy())
         now = time.monotonic()
         rate, self._time = (self._step - before) / (now - self._time), now
-        if self.gan.augmentation:
-            logs.update({name: float(value) for name, value in self.gan.augmentation.figures().items()})
         if self._step // self.options.every > before // self.options.every or self._step == self.steps:
             figures, picture = self.look()
             logs.update(figures)

@@ -1,36 +1,24 @@
 """`run_fn` of the GAN for TFX's own Trainer: data, model, checkpoints and export put together."""
 
-import contextlib
 import hashlib
 import json
 import logging
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import keras
-import numpy as np
-import tensorflow as tf
-
-from models.augment import build_augmentation
-from models.callbacks import HISTORY_FILE, Checkpoint, Progress, StopOnNaN, steps_per_call, steps_per_execution
-from models.data import Examples, read, training_batches
+from models.build import batch_size, build
+from models.callbacks import HISTORY_FILE, Checkpoint, Progress, StopOnNaN, steps_per_call
+from models.data import TrainingData, read
 from models.dataset import DatasetInfo
-from models.errors import UserError
 from models.export import export_generator
 from models.files import write_whole
 from models.gan import GAN
-from models.helper import helper
-from models.losses import adversarial_loss
 from models.monitor import Monitor
-from models.networks import build_networks
-from models.optimizers import Optimizer
 from models.options import GANOptions
-from models.rarity import rarity
-from models.terms import Setting, build_terms
+from models.samples import at_hand
+from models.stream import training_data
 
 IDENTITY_FILE = "training.json"
 ROLLBACKS = 3
@@ -38,157 +26,15 @@ ROLLBACKS = 3
 log = logging.getLogger("tailgan")
 
 
-def fake_label_probabilities(
-    options: GANOptions, classes: Sequence[str], counts: Sequence[int], counts_before: Sequence[int]
-) -> np.ndarray:
-    """How often each class is generated in training, float64 [K], of sum 1; 0 for a class without images.
-
-    >>> fake_label_probabilities(GANOptions(fake_labels="power", fake_labels_alpha=0.5), "ab", [4, 4], [9, 1])
-    array([0.75, 0.25])
-
-    Args:
-      options: `fake_labels` and `fake_labels_alpha`.
-      classes: K names.
-      counts: training examples of each class, K numbers.
-      counts_before: the same before rebalancing.
-
-    Raises:
-      UserError: if `fake_labels` names a class that is none or has no images, or leaves nothing to generate.
-    """
-    has_images = np.asarray(counts) > 0
-    match options.fake_labels:
-        case "data":
-            mass = np.asarray(counts, np.float64)
-        case "uniform":
-            mass = has_images.astype(np.float64)
-        case "power":
-            mass = np.where(has_images, np.asarray(counts_before, np.float64) ** options.fake_labels_alpha, 0)
-        case shares:
-            mass = _shares_by_name(shares, classes, has_images)
-    if not mass.sum():
-        raise UserError("no class has a share: there is nothing to generate", "gan.fake_labels")
-    return mass / mass.sum()
-
-
-def _shares_by_name(shares: Mapping[str, float], classes: Sequence[str], has_images: np.ndarray) -> np.ndarray:
-    for name, share in shares.items():
-        if name not in classes:
-            raise UserError(f"there is no class `{name}`; there are: {', '.join(classes)}", "gan.fake_labels")
-        if share and not has_images[classes.index(name)]:
-            raise UserError(f"class `{name}` has no training images, so it cannot be learned", "gan.fake_labels")
-    return np.array([shares.get(name, 0.0) for name in classes], np.float64)
-
-
-@contextlib.contextmanager
-def _dtype_policy(name: str) -> Iterator[None]:
-    """Layers made within have this policy."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
-
-
-def _scope(options: GANOptions, batch_size: int) -> contextlib.AbstractContextManager[Any]:
-    """Where variables are made: on all devices, or where TensorFlow puts them.
-
-    Raises:
-      UserError: if the devices cannot share a batch evenly.
-    """
-    if options.strategy == "none":
-        return contextlib.nullcontext()
-    strategy = tf.distribute.MirroredStrategy()
-    devices = strategy.num_replicas_in_sync
-    if batch_size % devices:
-        raise UserError(f"{batch_size} images cannot be spread evenly over {devices} devices", "gan.batch_size")
-    return strategy.scope()
-
-
-def batch_size(options: GANOptions, examples: Examples) -> int:
-    """Images of one step.
-
-    Raises:
-      UserError: if there are fewer than that.
-    """
-    count = len(examples.labels)
-    if options.batch_size == "all":
-        return count
-    if options.batch_size > count:
-        raise UserError(
-            f"{options.batch_size} images a step, but there are only {count} to train on; at most so many, or `all`",
-            "gan.batch_size",
-        )
-    return options.batch_size
-
-
-def build(
-    options: GANOptions,
-    examples: Examples,
-    names: Sequence[str],
-    hyperparameters: dict[str, Any],
-    seed: int,
-    directory: Path | None = None,
-) -> GAN:
-    """A compiled GAN before its first step; equal arguments give equal weights.
-
-    Args:
-      options: networks, loss and optimizers.
-      examples: what it will be trained on.
-      names: of the K classes.
-      hyperparameters: of the Rebalancer: `class_weights` and `counts_before`, K numbers each; may lack both.
-      seed: decides the initial weights and all that is drawn in training.
-      directory: of this training's checkpoints; a helper classifier, where a term needs one, is kept there.
-
-    Raises:
-      UserError: if options and data do not go together.
-    """
-    keras.utils.set_random_seed(seed)
-    classes = len(names)
-    counts = examples.counts(classes)
-    counts_before = hyperparameters.get("counts_before", counts)
-    probabilities = fake_label_probabilities(options, names, counts, counts_before)
-    rare = rarity(counts_before)
-    class_weights = hyperparameters.get("class_weights", np.ones(classes))
-    with _scope(options, batch_size(options, examples)):
-        with _dtype_policy(options.precision):
-            generator, discriminator = build_networks(
-                options, examples.image_shape, classes, rare.tolist(), unlabelled=False
-            )
-        gan = GAN(generator, discriminator, probabilities.tolist(), class_weights, seed)
-        gan.compile(
-            Optimizer(options.generator_optimizer, options.steps),
-            Optimizer(options.discriminator_optimizer, options.steps * options.discriminator_steps),
-            adversarial_loss(options.loss),
-            build_terms(
-                options.terms,
-                Setting(classes, counts_before, discriminator, partial(helper, directory, examples, classes, seed)),
-            ),
-            build_augmentation(options.augment, examples.image_shape, rare),
-            ema_decay=options.ema_decay,
-            discriminator_steps=options.discriminator_steps,
-            clip_weights=options.clip_weights,
-            joint_batch=options.discriminator.joint_batch,
-            steps_per_execution=steps_per_execution(options.steps),
-            jit_compile=_is_compiled(options.jit),
-        )
-    return gan
-
-
-def _is_compiled(jit: str) -> bool:
-    """On a CPU, XLA makes small convolutions three times slower."""
-    return jit == "on" or (jit == "auto" and bool(tf.config.list_physical_devices("GPU")))
-
-
 def train(
-    gan: GAN, options: GANOptions, examples: Examples, seed: int, directory: Path, monitor: Monitor | None = None
+    gan: GAN, options: GANOptions, data: TrainingData, seed: int, directory: Path, monitor: Monitor | None = None
 ) -> None:
     """Trains up to `options.steps`, from the newest checkpoint in `directory` if there is one.
 
     Args:
       gan: as `build` makes it.
       options: number of steps, batch size, checkpoints.
-      examples: what to train on.
+      data: what to train on.
       seed: decides the order of the examples.
       directory: of checkpoints and `history.jsonl`; must be this very training's own.
       monitor: looks at it on the way.
@@ -205,7 +51,7 @@ def train(
     tried: list[int] = []  # the steps that were gone back to
     while True:
         try:
-            _fit(gan, options, examples, seed, directory, checkpoint, monitor, done)
+            _fit(gan, options, data, seed, directory, checkpoint, monitor, done)
             return
         except FloatingPointError as error:
             if options.on_divergence == "stop":
@@ -224,7 +70,7 @@ def train(
 def _fit(
     gan: GAN,
     options: GANOptions,
-    examples: Examples,
+    data: TrainingData,
     seed: int,
     directory: Path,
     checkpoint: Checkpoint,
@@ -235,10 +81,10 @@ def _fit(
     if done == options.steps:
         return
     per_call = steps_per_call(options.steps)
-    size = batch_size(options, examples) * options.discriminator_steps
+    batches = data.batches(batch_size(options, data), seed, done, options.discriminator_steps)
     warnings.filterwarnings("ignore", "Your input ran out of data", module="keras")  # the last call may be short
     gan.fit(
-        training_batches(examples, size, seed, skip_steps=done).take(options.steps - done),
+        batches.take(options.steps - done),
         initial_epoch=done // per_call,
         epochs=-(-options.steps // per_call),
         steps_per_epoch=per_call,
@@ -254,12 +100,12 @@ def _fit(
 
 
 def identity(
-    options: GANOptions, examples: Examples, hyperparameters: dict[str, Any], seed: int, code: str
+    options: GANOptions, data: TrainingData, hyperparameters: dict[str, Any], seed: int, code: str
 ) -> dict[str, Any]:
     """All that decides how a training goes, as JSON; how often it is saved or looked at does not."""
     return {
         "options": options.model_dump(mode="json", exclude={"checkpoint_every", "keep_checkpoints", "monitor"}),
-        "data": examples.fingerprint(),
+        "data": data.fingerprint(),
         "hyperparameters": hyperparameters,
         "seed": seed,
         "code": code,
@@ -290,15 +136,15 @@ def run_fn(fn_args: Any) -> None:
     custom = fn_args.custom_config
     options, seed = GANOptions.model_validate_json(custom["options"]), custom["seed"]
     info = DatasetInfo.beside(fn_args.train_files[0])
-    examples = read(fn_args.train_files, info)
+    data = training_data(fn_args.train_files, info, options.cache_megabytes, options.missing)
     hyperparameters = fn_args.hyperparameters or {}
     directory = training_directory(
-        Path(custom["checkpoint_root"]), identity(options, examples, hyperparameters, seed, custom["code_version"])
+        Path(custom["checkpoint_root"]), identity(options, data, hyperparameters, seed, custom["code_version"])
     )
-    gan = build(options, examples, info.classes, hyperparameters, seed, directory)
-    heldout = read(fn_args.eval_files, info)
-    monitor = Monitor(gan, examples, heldout, info, options.monitor, options.steps, directory, seed)
-    train(gan, options, examples, seed, directory, monitor)
+    gan = build(options, data, info.classes, hyperparameters, seed, directory)
+    seen, heldout = at_hand(data, seed), read(fn_args.eval_files, info)
+    monitor = Monitor(gan, seen, heldout, info, options.monitor, options.steps, directory, seed)
+    train(gan, options, data, seed, directory, monitor)
     model_run = Path(fn_args.model_run_dir)
     model_run.mkdir(parents=True, exist_ok=True)
     shutil.copy(directory / HISTORY_FILE, model_run / HISTORY_FILE)

@@ -27,15 +27,18 @@ def convert(source: Source, index: int, chunk: Chunk, decoder: Decoder, seed: in
     with tf.io.TFRecordWriter(scratch.records(index)) as out:
         for raw, decoded in decoder.decode(source.read(chunk)):
             try:
-                if not 0 <= raw.label < len(source.classes):
-                    raise BadImage(f"label {raw.label} is none of 0 to {len(source.classes) - 1}")
-                found[raw.label] += 1
+                if raw.label is not None:
+                    if not 0 <= raw.label < len(source.classes):
+                        raise BadImage(f"label {raw.label} is none of 0 to {len(source.classes) - 1}")
+                    found[raw.label] += 1
                 if isinstance(decoded, BadImage):
                     raise decoded
             except BadImage as error:
                 bad.append((raw.key, str(error)))
                 continue
-            out.write(examples.serialize(decoded.png, raw.label, decoded.content.hex().encode()))
+            out.write(
+                examples.serialize(decoded.png, split.wire_label(raw), decoded.content.hex().encode(), decoded.mask)
+            )
             rows.append(split.row(raw, decoded.content, seed))
             keys.append(raw.key)
             grouped |= raw.group is not None

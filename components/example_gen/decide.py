@@ -9,7 +9,7 @@ import numpy as np
 from components.example_gen import split
 from components.example_gen.options import DataOptions
 from components.example_gen.scratch import BadFile, Scratch, Summary
-from models.dataset import DatasetInfo
+from models.dataset import UNLABELLED, DatasetInfo
 from models.errors import UserError
 
 # Index of a part; what becomes of each of its n images, int8 [n].
@@ -69,7 +69,7 @@ def _dataset_info(
     summaries: list[Summary], rows: np.ndarray, assignment: np.ndarray, classes: tuple[str, ...], options: DataOptions
 ) -> DatasetInfo:
     def counts(fate: int) -> tuple[int, ...]:
-        return tuple(np.bincount(rows["label"][assignment == fate], minlength=len(classes)).tolist())
+        return split.class_counts(rows["label"][assignment == fate], len(classes))
 
     return DatasetInfo(
         classes=classes,
@@ -80,6 +80,8 @@ def _dataset_info(
         source_counts=tuple(np.sum([summary.found for summary in summaries], axis=0).tolist()),
         duplicates=int((assignment == split.DUPLICATE).sum()),
         quarantined=sum(summary.bad for summary in summaries),
+        unlabelled=int(np.sum(rows["label"][assignment == split.TRAIN] == UNLABELLED)),
+        has_masks=options.missing_pixels is not None,
         class_weights=(1.0,) * len(classes),
     )
 

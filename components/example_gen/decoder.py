@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from components.example_gen.decoder_process import receive, send
-from components.example_gen.images import BadImage, ingest
+from components.example_gen.images import BadImage, encode_png, ingest
 from components.example_gen.options import DataOptions
 from components.example_gen.sources import RawImage
 from components.example_gen.split import content_hash
@@ -39,10 +39,12 @@ class Decoded:
     Attributes:
       content: 16 bytes that stand for its pixels.
       png: the PNG that holds them.
+      mask: PNG of which pixels are missing; empty if nothing says so.
     """
 
     content: bytes
     png: bytes
+    mask: bytes
 
 
 class Decoder:
@@ -94,8 +96,11 @@ class Decoder:
         """Pixels are no danger."""
         if isinstance(data, BadImage):
             return data
-        pixels, png = ingest(data, self._options)
-        return Decoded(content_hash(pixels), png)
+        try:
+            pixels, png, mask = ingest(data, self._options)
+        except BadImage as error:
+            return error
+        return Decoded(content_hash(pixels, mask), png, b"" if mask is None else encode_png(mask))
 
     def _answers(self, child: "_Child", images: list[bytes]) -> list[Decoded | BadImage]:
         """What a child says of a batch; if it died of it, what others say of each image."""
@@ -172,11 +177,11 @@ class _Child:
             raise _Died(f"the decoder answered with {error}") from None
         if parts is None:
             raise _Died(self._end_of_it())
-        if len(parts) != 3 * len(images):
+        if len(parts) != 4 * len(images):
             raise _Died(f"the decoder answered with {len(parts)} parts")
         return [
-            BadImage(reason.decode()) if reason else Decoded(content, png or data)
-            for data, reason, content, png in zip(images, parts[::3], parts[1::3], parts[2::3], strict=True)
+            BadImage(reason.decode()) if reason else Decoded(content, png or data, mask)
+            for data, reason, content, png, mask in zip(images, *(parts[k::4] for k in range(4)), strict=True)
         ]
 
     def end(self) -> None:

@@ -1,7 +1,8 @@
 """The process that decodes images: `python -m components.example_gen.decoder_process OPTIONS`, fed by decoder.py.
 
-It reads messages of encoded images from its standard input and answers each with one message, three parts an image:
-why it is bad (empty if it is not), the hash of its pixels, and the PNG (empty if that is the image as it was sent).
+It reads messages of encoded images from its standard input and answers each with one message, four parts an image:
+why it is bad (empty if it is not), the hash of its pixels, the PNG (empty if that is the image as it was sent), and the
+PNG of its mask (empty if it has none).
 Before the first it sends a message without parts, to say that it has started. It ends when its input does, so it does
 not outlive who started it. Nothing here may import TensorFlow: a decoder starts in half a second.
 """
@@ -13,7 +14,7 @@ import struct
 import sys
 from typing import IO
 
-from components.example_gen.images import BadImage, ingest
+from components.example_gen.images import BadImage, encode_png, ingest
 from components.example_gen.options import DataOptions
 from components.example_gen.split import content_hash
 
@@ -60,17 +61,17 @@ def _numbers(stream: IO[bytes], count: int) -> tuple[int, ...] | None:
     return struct.unpack(f"<{count}Q", data) if len(data) == 8 * count else None
 
 
-def _answer(data: bytes, options: DataOptions) -> tuple[bytes, bytes, bytes]:
-    """Reason, hash of the pixels, PNG."""
+def _answer(data: bytes, options: DataOptions) -> tuple[bytes, bytes, bytes, bytes]:
+    """Reason, hash of the pixels, PNG, PNG of the mask."""
     # Nothing handles the alarm: the kernel ends the process, wherever in a library it is.
     signal.setitimer(signal.ITIMER_REAL, options.max_seconds)
     try:
-        pixels, png = ingest(data, options)
+        pixels, png, mask = ingest(data, options)
     except BadImage as error:
-        return str(error).encode(errors="replace"), b"", b""
+        return str(error).encode(errors="replace"), b"", b"", b""
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-    return b"", content_hash(pixels), b"" if png is data else png
+    return b"", content_hash(pixels, mask), b"" if png is data else png, b"" if mask is None else encode_png(mask)
 
 
 def _confine(options: DataOptions) -> None:

@@ -123,6 +123,8 @@ def _write_duplicates(scratch: Scratch, path: Path) -> None:
 def _tell(info: DatasetInfo) -> None:
     train, held_out = (sum(info.counts[name]) for name in examples.SPLITS)
     log.info("images: %d in train, %d in eval, of %d classes", train, held_out, len(info.classes))
+    if info.unlabelled:
+        log.info("%d images without a class, in train", info.unlabelled)
     if info.duplicates:
         log.info("%d images dropped because another has equal pixels (%s)", info.duplicates, DUPLICATES_FILE)
     if info.quarantined:

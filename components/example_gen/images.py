@@ -3,10 +3,12 @@
 import io
 import struct
 import zlib
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from components.example_gen import missing
 from components.example_gen.options import DataOptions
 
 # Kinds of files that are opened. Those that run other programs (EPS) or have no signature (TGA) are not among them.
@@ -22,23 +24,36 @@ class BadImage(Exception):
     """An image that cannot be used; the message says why."""
 
 
-def ingest(data: bytes | np.ndarray, options: DataOptions) -> tuple[np.ndarray, bytes]:
+class Ingested(NamedTuple):
+    """An image of the size and the channels of the configuration.
+
+    Attributes:
+      pixels: uint8 [H, W, C].
+      png: the PNG that holds them: the given bytes where they are such a PNG already.
+      mask: uint8 [H, W, 1], 0 where a pixel is missing, which is 0 in `pixels`, and 255 elsewhere; None unless the
+        configuration says which pixels are missing.
+    """
+
+    pixels: np.ndarray
+    png: bytes
+    mask: np.ndarray | None
+
+
+def ingest(data: bytes | np.ndarray, options: DataOptions) -> Ingested:
     """Brings one image to the size and the channels of the configuration.
 
-    Transparent pixels are laid over black, EXIF orientation is applied, 16-bit values are scaled to 8 bits, of an
+    Transparent pixels are laid over black unless they are missing, EXIF orientation is applied, 16-bit values are scaled to 8 bits, of an
     animation the first frame is taken. Colour profiles are not applied.
 
     Args:
       data: an encoded image of one of `FORMATS`, or its pixels as uint8 [h, w].
       options: size, channels, way of resizing and the limit in pixels.
 
-    Returns:
-      Pixels, uint8 [H, W, C], and the PNG that holds them: the given bytes where they are such a PNG already.
-
     Raises:
-      BadImage: if the image cannot be read whole, or is larger than `max_pixels`.
+      BadImage: if the image cannot be read whole, is larger than `max_pixels`, or all of it is missing.
     """
     height, width = options.image_size
+    mask = None if options.missing_pixels is None else np.full((height, width, 1), 255, np.uint8)
     kept = data if isinstance(data, bytes) and is_plain_png(data, height, width, options.channels) else None
     try:
         if isinstance(data, bytes):
@@ -46,9 +61,21 @@ def ingest(data: bytes | np.ndarray, options: DataOptions) -> tuple[np.ndarray, 
         else:
             image = Image.fromarray(data)
         if not kept:
-            image = _resize(_flatten(_upright(image)), (width, height), options.resize)
-            image = image.convert("L" if options.channels == 1 else "RGB")
-        pixels = np.asarray(image).reshape(height, width, options.channels)
+            image = _upright(image)
+        there = None if options.missing_pixels is None else missing.coverage(image, options.missing_pixels)
+        mode = "L" if options.channels == 1 else "RGB"
+        if there is not None:
+            kept = None
+            whole = _flatten(missing.without(image, there)).convert(mode)
+            pixels, mask = missing.resize(
+                whole, there, lambda plane, around: _resize(plane, (width, height), options.resize, around)
+            )
+            if not mask.any():
+                raise BadImage("all of its pixels are missing")
+        else:
+            if not kept:
+                image = _resize(_flatten(image), (width, height), options.resize).convert(mode)
+            pixels = np.asarray(image).reshape(height, width, options.channels)
     except BadImage:
         raise
     except MemoryError:
@@ -59,7 +86,7 @@ def ingest(data: bytes | np.ndarray, options: DataOptions) -> tuple[np.ndarray, 
     # the one file that it is fed with, each of them means the same.
     except Exception as error:
         raise BadImage(str(error) or type(error).__name__) from error
-    return pixels, kept or encode_png(pixels)
+    return Ingested(pixels, kept or encode_png(pixels), mask)
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
@@ -145,7 +172,7 @@ def _scale(values: np.ndarray, white: int) -> np.ndarray:
     return np.rint(values * (255 / white)).astype(np.uint8)
 
 
-def _resize(image: Image.Image, size: tuple[int, int], how: str) -> Image.Image:
+def _resize(image: Image.Image, size: tuple[int, int], how: str, around: int = 0) -> Image.Image:
     """Resampled once, by a bicubic filter as wide as the reduction, so that nothing aliases."""
     if image.size == size:
         return image
@@ -160,6 +187,6 @@ def _resize(image: Image.Image, size: tuple[int, int], how: str) -> Image.Image:
         return image.resize(size, filter_, box=box)
     scale = min(width / old_width, height / old_height)
     inner = (max(1, round(old_width * scale)), max(1, round(old_height * scale)))
-    padded = Image.new(image.mode, size)
+    padded = Image.new(image.mode, size, around)
     padded.paste(image.resize(inner, filter_), ((width - inner[0]) // 2, (height - inner[1]) // 2))
     return padded

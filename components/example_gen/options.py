@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, field_validator, model_validator
 
 
 def _pair(value: object) -> object:
@@ -12,6 +12,10 @@ def _pair(value: object) -> object:
 
 
 Size = Annotated[tuple[int, int], BeforeValidator(_pair)]
+
+
+Level = Annotated[StrictInt, Field(ge=0, le=255)]
+MissingPixels = Literal["transparent"] | StrictInt | tuple[Level, Level, Level]
 
 
 class LongTail(BaseModel):
@@ -39,11 +43,21 @@ class DataOptions(BaseModel):
         None, description="tfds: name of an image-classification builder, such as `cifar10` or `fashion_mnist:3.*.*`."
     )
     data_dir: str | None = Field(None, description="tfds: where prepared data sets lie; TFDS's own default when empty.")
+    unlabelled: str | None = Field(
+        None,
+        description="image_folder: name of a folder in `root` whose images have no class. They are trained on only, and "
+        "counted in no class.",
+    )
     image_size: Size = Field((8, 8), description="Height and width in pixels after ingest; one number means a square.")
     channels: Literal[1, 3] = Field(1, description="1 = grey, 3 = RGB. Images of another mode are converted.")
     resize: Literal["crop", "pad", "squash"] = Field(
         "crop",
         description="How another aspect ratio is brought to `image_size`: cut the centre, pad with black, or distort.",
+    )
+    missing_pixels: MissingPixels | None = Field(
+        None,
+        description="Which pixels are missing: `transparent` ones, or those of a value or a color `[r, g, b]` in the "
+        "files' own range. None are when empty, and transparent ones are black.",
     )
     eval_fraction: float = Field(
         0.2, gt=0, lt=1, description="Part of the images held out (where the source has no split of its own)."
@@ -89,6 +103,13 @@ class DataOptions(BaseModel):
     def _positive(cls, value: tuple[int, int]) -> tuple[int, int]:
         if not all(4 <= side <= 512 for side in value):
             raise ValueError(f"sides must be 4 to 512 pixels, not {value[0]} x {value[1]}")
+        return value
+
+    @field_validator("unlabelled")
+    @classmethod
+    def _names_one_folder(cls, value: str | None) -> str | None:
+        if value is not None and (not value.strip(".") or "/" in value):
+            raise ValueError(f"the name of one folder in `data.root`, not {value!r}")
         return value
 
     @field_validator("group_by")

@@ -13,6 +13,7 @@ import numpy as np
 
 from components.example_gen.options import DataOptions
 from components.example_gen.sources.base import RawImage
+from models.dataset import UNLABELLED
 from models.errors import UserError
 
 # 37 bytes an image.
@@ -21,11 +22,11 @@ ROW = np.dtype(
         ("content", np.uint64, 2),  # hash of the pixels
         ("unit", np.uint64),  # seeded hash of the group, or of the content: identity and rank of the unit
         ("thin", np.uint64),  # another seeded hash of the content: rank in the long tail
-        ("label", np.int32),
+        ("label", np.int32),  # UNLABELLED where there is none
         ("given", np.int8),  # the source's own split: TRAIN, EVAL or NONE
     ]
 )
-NONE, TRAIN, EVAL, DUPLICATE, THINNED = -1, 0, 1, 2, 3
+NONE, TRAIN, EVAL, DUPLICATE, THINNED, WITHHELD = -1, 0, 1, 2, 3, 4
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Plan:
     """What becomes of n images.
 
     Attributes:
-      assignment: int8 [n], TRAIN, EVAL, DUPLICATE or THINNED.
+      assignment: int8 [n], TRAIN, EVAL, DUPLICATE, THINNED, or WITHHELD: unlabelled, of an object that is in eval.
       original: int64 [n], for a duplicate the index of the image that is kept in its place, else the image's own.
     """
 
@@ -41,9 +42,10 @@ class Plan:
     original: np.ndarray
 
 
-def content_hash(pixels: np.ndarray) -> bytes:
-    """16 bytes that stand for the pixels, uint8 [H, W, C]; equal pixels have equal hashes."""
-    return hashlib.blake2b(pixels.tobytes(), digest_size=16, person=b"content").digest()
+def content_hash(pixels: np.ndarray, mask: np.ndarray | None = None) -> bytes:
+    """16 bytes that stand for the pixels, uint8 [H, W, C], and which are missing; equal ones have equal hashes."""
+    data = pixels.tobytes() + (b"" if mask is None else mask.tobytes())
+    return hashlib.blake2b(data, digest_size=16, person=b"content").digest()
 
 
 def row(raw: RawImage, content: bytes, seed: int) -> tuple:
@@ -51,7 +53,12 @@ def row(raw: RawImage, content: bytes, seed: int) -> tuple:
     unit = content if raw.group is None else b"group " + raw.group.encode(errors="surrogateescape")
     given = NONE if raw.split is None else {"train": TRAIN, "eval": EVAL}[raw.split]
     halves = (int.from_bytes(content[:8], "big"), int.from_bytes(content[8:], "big"))
-    return halves, _rank(unit, seed, b"split"), _rank(content, seed, b"thin"), raw.label, given
+    return halves, _rank(unit, seed, b"split"), _rank(content, seed, b"thin"), wire_label(raw), given
+
+
+def wire_label(raw: RawImage) -> int:
+    """The label as it is written."""
+    return UNLABELLED if raw.label is None else raw.label
 
 
 def _rank(data: bytes, seed: int, purpose: bytes) -> int:
@@ -61,6 +68,8 @@ def _rank(data: bytes, seed: int, purpose: bytes) -> int:
 
 def plan(rows: np.ndarray, classes: tuple[str, ...], options: DataOptions) -> Plan:
     """Drops duplicates, splits, then thins the train split to the long tail.
+
+    Unlabelled images are in train, but for copies of labelled ones and images of an object that is in eval.
 
     Args:
       rows: ROW [n].
@@ -74,8 +83,10 @@ def plan(rows: np.ndarray, classes: tuple[str, ...], options: DataOptions) -> Pl
     identity = identity.reshape(-1)  # numpy 2.0 alone gives it a second axis
     given = bool((rows["given"] != NONE).any())
     is_eval = rows["given"] == EVAL if given else _own_eval(rows, identity, len(classes), options)
-    original = _originals(rows, identity, is_eval, prefer_eval=given)
-    assignment = np.where(is_eval, EVAL, TRAIN).astype(np.int8)
+    is_labelled = rows["label"] != UNLABELLED
+    is_withheld = ~is_labelled & np.isin(rows["unit"], rows["unit"][is_eval & is_labelled])
+    original = _originals(rows, identity, is_eval & is_labelled, prefer_eval=given)
+    assignment = np.where(is_eval & is_labelled, EVAL, np.where(is_withheld, WITHHELD, TRAIN)).astype(np.int8)
     assignment[original != np.arange(len(rows))] = DUPLICATE
     _check(rows["label"], assignment, classes, given, options)
     if options.long_tail is not None:
@@ -111,10 +122,11 @@ def _own_eval(rows: np.ndarray, identity: np.ndarray, classes: int, options: Dat
 def _originals(rows: np.ndarray, identity: np.ndarray, is_eval: np.ndarray, prefer_eval: bool) -> np.ndarray:
     """int64 [n]: index of the one image that is kept of those with equal pixels.
 
-    Where the source has splits, the copy in eval is kept, so that eval is what others evaluate on. Otherwise the one
+    A copy with a label goes before one without. Where the source has splits, the copy in eval is kept, so that eval is what others evaluate on. Otherwise the one
     in train is: a copy that turns up in another group must not move an image from train to eval.
     """
-    order = np.lexsort((np.arange(len(rows)), rows["unit"], rows["label"], is_eval != prefer_eval, identity))
+    keys = (rows["unit"], rows["label"], is_eval != prefer_eval, rows["label"] == UNLABELLED, identity)
+    order = np.lexsort((np.arange(len(rows)), *keys))
     _, first = np.unique(identity[order], return_index=True)
     return order[first][identity]
 
@@ -123,7 +135,7 @@ def _check(
     labels: np.ndarray, assignment: np.ndarray, classes: tuple[str, ...], given: bool, options: DataOptions
 ) -> None:
     """Every class needs an image to train on, and one to be judged by."""
-    counts = {s: np.bincount(labels[assignment == s], minlength=len(classes)).tolist() for s in (TRAIN, EVAL)}
+    counts = {s: class_counts(labels[assignment == s], len(classes)) for s in (TRAIN, EVAL)}
     faults = []
     for name, train, held_out in zip(classes, counts[TRAIN], counts[EVAL], strict=True):
         if not train + held_out:
@@ -144,6 +156,11 @@ def _check(
             faults.append(f"class `{name}` has 0 images in the eval split ({train} in train)")
     if faults:
         raise UserError("\n".join(faults))
+
+
+def class_counts(labels: np.ndarray, classes: int) -> tuple[int, ...]:
+    """How many of these labels are of each class."""
+    return tuple(np.bincount(labels[labels != UNLABELLED], minlength=classes).tolist())
 
 
 def _thin(rows: np.ndarray, assignment: np.ndarray, classes: int, ratio: float) -> None:

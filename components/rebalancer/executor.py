@@ -21,7 +21,7 @@ from tfx.types import Artifact, artifact_utils
 from components import examples
 from components.rebalancer import plan, strategies
 from components.rebalancer.options import RebalanceOptions
-from models.dataset import DatasetInfo
+from models.dataset import UNLABELLED, DatasetInfo
 
 REBALANCE_FILE = "rebalance.json"
 # The Trainer reads the only file in a HyperParameters artifact; this is the name that TFX's Tuner gives it.
@@ -53,14 +53,15 @@ def plan_shards(summaries: Iterable[Summary], target: list[int]) -> Iterator[Pla
 
 
 def write_shard(planned: Plan, output_dir: str, weights: list[float]) -> None:
-    """Second pass over one shard: writes each example as often as planned, with the `weight` of its class."""
+    """Second pass over one shard: writes each example as often as planned, with the `weight` of its class, 1 if it has none."""
     path, copies = planned
     with examples.writer(os.path.join(output_dir, os.path.basename(path))) as out:
         for record, times in zip(examples.read(path), copies.tolist(), strict=True):
             if times:
                 example = tf.train.Example.FromString(record)
                 feature = example.features.feature
-                feature["weight"].float_list.value[:] = [weights[feature["label"].int64_list.value[0]]]
+                label = feature["label"].int64_list.value[0]
+                feature["weight"].float_list.value[:] = [1.0 if label == UNLABELLED else weights[label]]
                 weighted = example.SerializeToString(deterministic=True)
                 for _ in range(times):
                     out.write(weighted)

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from models.dataset import UNLABELLED
+
 
 def rank(seed: int, id: bytes) -> int:
     """A number (uint64) that orders images by chance, but the same in every run.
@@ -18,7 +20,8 @@ def copies(shards: Iterable[tuple[np.ndarray, np.ndarray]], target: Sequence[int
     """How often each image is emitted, so that every class reaches its target exactly.
 
     An image of a class of n images is emitted target // n times, and those of the target % n smallest ranks once more:
-    a class above its target is thinned without replacement, one below it is repeated evenly.
+    a class above its target is thinned without replacement, one below it is repeated evenly. Images without a label are
+    emitted once.
 
     >>> labels, ranks = np.array([0, 0, 0, 1]), np.array([7, 3, 5, 1], np.uint64)
     >>> copies([(labels, ranks)], target=[2, 3])
@@ -32,14 +35,14 @@ def copies(shards: Iterable[tuple[np.ndarray, np.ndarray]], target: Sequence[int
       uint32 [n_i] for each shard.
 
     Raises:
-      ValueError: if a class with a positive target has no image, or an image's label is not in 0..K-1.
+      ValueError: if a class with a positive target has no image, or an image's label is not in -1..K-1.
     """
     shards = list(shards)
     labels = np.concatenate([labels for labels, _ in shards])
     ranks = np.concatenate([ranks for _, ranks in shards])
-    if labels.size and not 0 <= labels.min() <= labels.max() < len(target):
+    if labels.size and not UNLABELLED <= labels.min() <= labels.max() < len(target):
         raise ValueError(f"labels {labels.min()} to {labels.max()} do not fit {len(target)} classes")
-    result = np.zeros(labels.size, np.uint32)
+    result = np.where(labels == UNLABELLED, 1, 0).astype(np.uint32)
     for label, wanted in enumerate(target):
         members = np.flatnonzero(labels == label)
         if not members.size and wanted:

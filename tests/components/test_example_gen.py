@@ -48,13 +48,13 @@ def workers(kind, number):
     return ("--runner=DirectRunner", f"--direct_running_mode=multi_{kind}", f"--direct_num_workers={number}")
 
 
-def read(artifact, split):
+def read(artifact, split, features=("image", "label", "id")):
     """[(label, id, image)] of a split, in order."""
     found = []
     for path in examples.shards(artifact.uri, split):
         for record in examples.read(path):
             feature = tf.train.Example.FromString(record).features.feature
-            assert set(feature) == {"image", "label", "id"}
+            assert set(feature) == {*features}
             label, id, image = feature["label"].int64_list, feature["id"].bytes_list, feature["image"].bytes_list
             found.append((label.value[0], id.value[0], image.value[0]))
     return found
@@ -216,6 +216,47 @@ def test_a_split_that_the_source_has_is_kept_and_no_image_is_in_both(images, opt
     artifact, info = run(tmp_path / "examples", **{**options, "root": str(tmp_path / "root")})
     assert info.counts == {"eval": (20, 7, 100), "train": (40, 13, 200)} and info.duplicates == 1
     assert [line["path"] for line in lines(artifact, "duplicates.jsonl")] == ["train/fray/leak.png"]
+
+
+@pytest.fixture(scope="module")
+def holed(images, tmp_path_factory):
+    """The images with a folder of 30 more that have no class, one a copy of a labelled one; black pixels are missing."""
+    root = tmp_path_factory.mktemp("holed")
+    shutil.copytree(images, root, dirs_exist_ok=True)
+    (root / "more").mkdir()
+    rng = np.random.default_rng(5)
+    for i in range(29):
+        pixels = rng.integers(1, 256, (10, 12, 3), np.uint8)
+        pixels[: 6 if i == 0 else 1] = 0
+        Image.fromarray(pixels).save(root / "more" / f"x{i}.png")
+    shutil.copy(root / "fray" / "f1_1.png", root / "more" / "copy.png")
+    return root
+
+
+def test_images_without_a_class_are_trained_on_and_counted_in_none(holed, options, done, tmp_path):
+    artifact, info = run(tmp_path / "examples", **{**options, "root": str(holed)}, unlabelled="more")
+    train, held_out = read(artifact, "train"), read(artifact, "eval")
+    assert sum(label == -1 for label, _, _ in train) == info.unlabelled == 29 and min(held_out)[0] == 0
+    assert (info.classes, info.counts, info.source_counts) == (CLASSES, done[1].counts, done[1].source_counts)
+    assert {"path": "more/copy.png", "of": "fray/f1_1.png"} in lines(artifact, "duplicates.jsonl")
+    assert {row for row in train if row[0] >= 0} == set(read(done[0], "train"))
+    assert held_out == read(done[0], "eval") or set(held_out) == set(read(done[0], "eval"))
+
+
+def test_masks_travel_with_the_images(holed, options, tmp_path):
+    masked, info = run(tmp_path / "a", **{**options, "root": str(holed)}, unlabelled="more", missing_pixels=0)
+    assert info.has_masks and info.image_shape == (8, 8, 3)
+    read(masked, "train", ("image", "label", "id", "mask"))
+    absent = []
+    for path in examples.shards(masked.uri, "train"):
+        for record in examples.read(path):
+            feature = tf.train.Example.FromString(record).features.feature
+            mask = tf.io.decode_png(feature["mask"].bytes_list.value[0]).numpy()
+            image = tf.io.decode_png(feature["image"].bytes_list.value[0]).numpy()
+            assert mask.shape == (8, 8, 1) and not image[mask[..., 0] == 0].any()
+            if feature["label"].int64_list.value[0] == -1:
+                absent.append((mask == 0).mean())
+    assert sorted(absent)[-1] > 0.4 and len(absent) == 29
 
 
 def test_tfx_reads_the_output(done, tmp_path):

@@ -27,7 +27,7 @@ def encode(image, kind="PNG", **how):
 
 def pixels(image, kind="PNG", *, channels=1, **how):
     """Pixels [8, 8] or [8, 8, 3] after ingest of a Pillow image."""
-    found, png = ingest(encode(image, kind, **how), options(channels=channels))
+    found, png, _ = ingest(encode(image, kind, **how), options(channels=channels))
     assert np.array_equal(tf.io.decode_png(png).numpy(), found)
     return found[:, :, 0] if channels == 1 else found
 
@@ -157,7 +157,7 @@ def test_squash_distorts():
 @pytest.mark.parametrize("how", ["crop", "pad", "squash"])
 @pytest.mark.parametrize("side", [(1, 1), (1, 300), (300, 1), (7, 9), (9, 7)])
 def test_any_size_comes_to_the_size_asked_for(how, side):
-    found, png = ingest(encode(Image.new("RGB", side, (9, 9, 9))), options((8, 12), 3, resize=how))
+    found, png, _ = ingest(encode(Image.new("RGB", side, (9, 9, 9))), options((8, 12), 3, resize=how))
     assert found.shape == (8, 12, 3) and found.max() == 9
     assert Image.open(io.BytesIO(png)).size == (12, 8)
 
@@ -186,7 +186,7 @@ def test_a_png_with_more_in_it_than_pixels_is_written_anew():
     end = chunk(b"IEND", b"")
     assert data.endswith(end)
     text = data.removesuffix(end) + chunk(b"tEXt", b"Secret\0of the owner") + end
-    found, png = ingest(text, options())
+    found, png, _ = ingest(text, options())
     assert np.array_equal(found[:, :, 0], RAMP) and b"Secret" not in png
     for other in (data + b"x", data.removesuffix(end), data[:-20], text, b"", data[:30]):
         assert not is_plain_png(other, 8, 8, 1)
@@ -221,7 +221,7 @@ def test_a_png_whose_pixels_are_not_whole_is_written_anew_or_refused(damage):
 
 
 def test_pixels_come_in_as_they_are():
-    found, png = ingest(RAMP, options())
+    found, png, _ = ingest(RAMP, options())
     assert np.array_equal(found[:, :, 0], RAMP) and np.array_equal(encode_png(found), png)
 
 

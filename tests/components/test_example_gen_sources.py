@@ -86,6 +86,32 @@ def test_a_class_may_be_named_like_a_split_if_others_are_not(tmp_path):
     assert folder(tmp_path).classes == ("car", "train")
 
 
+@pytest.mark.parametrize("parts", [("",), ("train/", "test/")])
+def test_a_folder_of_images_without_a_class(tmp_path, parts):
+    fill(tmp_path, "more/1.png", *(f"{part}{name}/1.png" for part in parts for name in "ab"))
+    source = folder(tmp_path, unlabelled="more")
+    assert source.classes == ("a", "b")
+    found = {raw.key: (raw.label, raw.split) for raw in read(source)}
+    assert found["more/1.png"] == (None, None) and len(found) == 2 * len(parts) + 1
+    before = source.fingerprint()
+    fill(tmp_path, "more/2.png")
+    assert folder(tmp_path, unlabelled="more").fingerprint() != before
+
+
+def test_faults_of_a_folder_without_a_class(tmp_path):
+    fill(tmp_path, "a/1.png", "b/1.png")
+    with pytest.raises(UserError, match="`data.unlabelled`: there is no folder `more` in"):
+        folder(tmp_path, unlabelled="more")
+    (tmp_path / "more").mkdir()
+    with pytest.raises(UserError, match="`data.unlabelled`: .*more is empty"):
+        folder(tmp_path, unlabelled="more")
+    with pytest.raises(UserError, match="`data.unlabelled`: source `digits` has no folders"):
+        open_source(DataOptions(source="digits", unlabelled="more"))
+    for wrong in ("a/b", "", ".", ".."):
+        with pytest.raises(ValueError, match=r"the name of one folder in `data.root`"):
+            folder(tmp_path, unlabelled=wrong)
+
+
 def test_groups_come_from_file_names(tmp_path):
     fill(tmp_path, "exp1_num_7/exp1_num_8.png", "b/exp2_num_8.png", "b/other.png")
     groups = {raw.key: raw.group for raw in read(folder(tmp_path, group_by=r"num_(\d+)"))}

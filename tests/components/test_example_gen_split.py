@@ -64,6 +64,39 @@ def test_the_sources_own_splits_stand_and_a_copy_in_eval_wins():
     assert planned.original[20:30].tolist() == list(range(30, 40))
 
 
+def test_unlabelled_images_are_trained_on_and_change_nothing_for_the_others():
+    rows = many(300)
+    alone, together = plan(rows), plan(rows + [row(1000 + i, None) for i in range(200)])
+    assert (together.assignment[:300] == alone.assignment).all()
+    assert (together.assignment[300:] == split.TRAIN).all()
+    given = plan(many(30, given="train") + many(15, start=50, given="eval") + [row(1000, None)])
+    assert given.assignment[-1] == split.TRAIN
+
+
+@pytest.mark.parametrize("given", [None, "train", "eval"])
+def test_of_copies_the_labelled_one_is_kept(given):
+    rows = [row(i, None) for i in range(40)] + many(30, given=given)
+    if given:
+        rows += many(30, start=100, given="eval" if given == "train" else "train")
+    planned = plan(rows)
+    assert (planned.assignment[:30] == split.DUPLICATE).all() and planned.original[:30].tolist() == list(range(40, 70))
+    assert (planned.assignment[30:40] == split.TRAIN).all() and split.DUPLICATE not in planned.assignment[40:]
+
+
+def test_an_unlabelled_image_of_a_held_out_object_is_withheld():
+    rows = [row(i, i % 3, group=f"object {i // 6}") for i in range(1200)]
+    rows += [row(2000 + i, None, group=f"object {i}") for i in range(250)]
+    planned = plan(rows).assignment
+    is_held_out = (planned[:1200] == split.EVAL)[::6]
+    assert ((planned[1200:1400] == split.WITHHELD) == is_held_out).all() and is_held_out.any()
+    assert (planned[1200:1400][~is_held_out] == split.TRAIN).all() and (planned[1400:] == split.TRAIN).all()
+
+
+def test_a_long_tail_leaves_unlabelled_images_alone():
+    planned = plan(many(300) + [row(1000 + i, None) for i in range(50)], long_tail=LongTail(imbalance_ratio=10))
+    assert (planned.assignment[300:] == split.TRAIN).all() and split.THINNED in planned.assignment
+
+
 def test_a_group_stays_together():
     rows = [row(i, i % 3, group=f"object {i // 6}") for i in range(1200)]
     held_out = (plan(rows).assignment == split.EVAL).reshape(-1, 6)

@@ -168,6 +168,22 @@ def test_the_trainer_is_given_counts_and_weights(mixed, tmp_path):
     assert DatasetInfo.beside(fn_args.train_files[0]).counts["train"] == (25, 11, 20)
 
 
+def test_unlabelled_images_pass_once_with_weight_one(tmp_path):
+    source = write_source(tmp_path / "source")
+    path = examples.shards(source.uri, "train")[0]
+    records = list(examples.read(path))
+    with examples.writer(path) as out:
+        for record in (*records, *(examples.serialize(b"png", -1, f"none {i}".encode(), b"mask") for i in range(4))):
+            out.write(record)
+    output, _ = run(source, tmp_path, strategy={"good": 25, "fray": 20}, class_weights="inverse")
+    assert [row for row in read(output) if row[0] == -1] == [(-1, f"none {i}".encode(), b"png", 1.0) for i in range(4)]
+    labelled = collections.Counter(label for label, *_ in read(output) if label >= 0)
+    assert labelled == {0: 25, 1: 11, 2: 20}
+    records = [r for path in examples.shards(output.uri, "train") for r in examples.read(path)]
+    masks = [tf.train.Example.FromString(r).features.feature["mask"].bytes_list.value for r in records]
+    assert [list(mask) for mask in masks if mask] == [[b"mask"]] * 4
+
+
 def test_another_seed_picks_other_images(source, mixed, tmp_path):
     other, _ = run(source, tmp_path, strategy={"good": 25, "fray": 20}, class_weights="inverse", seed=1)
     kept = [{id for label, id, *_ in read(artifact) if label == 0} for artifact in (mixed[0], other)]

@@ -29,7 +29,7 @@ def examples_of(images: np.ndarray, labels: np.ndarray) -> Examples:
 
 
 def info_of(train: Examples, classes: Sequence[str] = CLASSES) -> DatasetInfo:
-    counts = tuple(np.bincount(train.labels, minlength=len(classes)).tolist())
+    counts = tuple(train.counts(len(classes)))
     return DatasetInfo(
         classes=tuple(classes),
         image_shape=train.images.shape[1:],
@@ -38,6 +38,8 @@ def info_of(train: Examples, classes: Sequence[str] = CLASSES) -> DatasetInfo:
         train_unique=counts,
         source_counts=counts,
         class_weights=(1.0,) * len(classes),
+        unlabelled=train.unlabelled,
+        has_masks=train.has_masks,
     )
 
 
@@ -53,6 +55,8 @@ def write_split(directory: Path, examples: Examples, shards: int = 2, weighted: 
                     "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[examples.labels[row]])),
                     "id": _bytes(examples.ids[row]),
                 }
+                if examples.masks is not None:
+                    feature["mask"] = _bytes(tf.io.encode_png(examples.masks[row] * 255).numpy())
                 if weighted:
                     weights = tf.train.FloatList(value=[examples.weights[row]])
                     feature["weight"] = tf.train.Feature(float_list=weights)

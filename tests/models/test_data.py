@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from models import data
+from models.errors import UserError
 
 
 @pytest.fixture
@@ -17,17 +18,17 @@ def small(make, digits):
 
 
 def batches(examples, size, seed, count, skip=0):
-    taken = data.training_batches(examples, size, seed, skip).take(count)
-    return [tuple(map(np.asarray, batch)) for batch in taken]
+    taken = examples.batches(size, seed, skip).take(count)
+    return [tuple(np.asarray(batch[name]) for name in ("image", "label", "weight")) for batch in taken]
 
 
 def test_reading_returns_what_was_written_in_order(make, small, tmp_path):
     pattern = make.write_split(tmp_path / "split", small, shards=3)
     again = data.read([pattern], make.info_of(small))
-    for field in dataclasses.fields(small):
-        np.testing.assert_array_equal(getattr(again, field.name), getattr(small, field.name))
+    for field in ("images", "labels", "weights", "ids"):
+        np.testing.assert_array_equal(getattr(again, field), getattr(small, field))
     assert again.images.dtype == np.uint8 and again.labels.dtype == np.int64 and again.weights.dtype == np.float32
-    assert again.fingerprint() == small.fingerprint()
+    assert again.masks is None and again.fingerprint() == small.fingerprint()
 
 
 def test_a_missing_weight_is_one(make, small, tmp_path):
@@ -98,9 +99,28 @@ def test_skipped_steps_are_just_those(small, skip):
         assert all(map(np.array_equal, one, other))
 
 
-def test_a_batch_may_be_larger_than_the_data(small):
-    ((images, labels, _),) = batches(small, 60, seed=0, count=1)
-    assert images.shape == (60, 8, 8, 1) and labels.shape == (60,)
+def test_a_batch_larger_than_the_data_is_refused(small):
+    with pytest.raises(UserError, match=r"`gan.batch_size`: a batch of 26 images is larger than the 25 there are"):
+        small.batches(26, seed=0)
+    assert batches(small, 25, seed=0, count=1)[0][1].shape == (25,)
+
+
+def test_batches_of_one_step_come_at_once(small):
+    (both,), parts = small.batches(20, 1, 1, at_once=2).take(1), list(small.batches(20, 1, 2).take(2))
+    for name, column in both.items():
+        np.testing.assert_array_equal(column, np.concatenate([part[name] for part in parts]))
+
+
+def test_images_without_a_label_are_told_apart(small):
+    labels = small.labels.copy()
+    labels[3:7] = -1
+    examples = dataclasses.replace(small, labels=labels)
+    assert (examples.count, examples.unlabelled, small.unlabelled) == (25, 4, 0)
+    assert sum(examples.counts(10)) == 21 and len(examples.counts(10)) == 10
+    kept = examples.labelled()
+    assert kept.ids.tolist() == np.delete(small.ids, slice(3, 7)).tolist() and kept.images.shape == (21, 8, 8, 1)
+    seen = np.concatenate([label for _, label, _ in batches(examples, 25, 0, 1)])
+    assert sorted(seen) == sorted(labels)
 
 
 def test_a_fingerprint_sees_every_part(small):
@@ -108,5 +128,6 @@ def test_a_fingerprint_sees_every_part(small):
         dataclasses.replace(small, images=small.images[::-1]),
         dataclasses.replace(small, labels=small.labels + 1),
         dataclasses.replace(small, weights=small.weights * 2),
+        dataclasses.replace(small, masks=np.ones((25, 8, 8, 1), np.uint8)),
     ]
-    assert len({examples.fingerprint() for examples in (small, *changed)}) == 4
+    assert len({examples.fingerprint() for examples in (small, *changed)}) == 5

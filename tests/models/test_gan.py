@@ -5,7 +5,6 @@ import pytest
 import tensorflow as tf
 
 from models import training
-from models.data import training_batches
 from models.options import GANOptions
 
 CLASSES = tuple(map(str, range(10)))
@@ -19,7 +18,7 @@ def build(examples, hyperparameters=None, seed=0, options=SMALL):
 
 
 def run(gan, examples, steps, skip=0, seed=0):
-    batches = training_batches(examples, SMALL.batch_size, seed, skip)
+    batches = examples.batches(SMALL.batch_size, seed, skip)
     return gan.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
 
 

@@ -90,5 +90,7 @@ def test_run_fn_exports_a_judge_and_says_how_good_it_is(fn_args, digits, caplog)
     np.testing.assert_allclose(alone, answer["logits"][:1], rtol=1e-4, atol=1e-5)
     (row,) = map(json.loads, (Path(args.model_run_dir) / "history.jsonl").read_text().splitlines())
     assert row["step"] == 4 and {"loss", "accuracy"} <= row.keys()
+    with np.load(Path(args.model_run_dir) / "disagreements.npz") as doubts:
+        assert len(doubts["images"]) == len(doubts["labels"]) == min(doubts["counts"].sum(), 200) > 0
     assert "the judge recognizes" in caplog.text
     assert [r.progress["task"] for r in caplog.records if hasattr(r, "progress")] == ["Judge"]

@@ -15,6 +15,8 @@ def open_source(options: DataOptions) -> Source:
     """
     if options.group_by is not None and options.source != "image_folder":
         raise UserError(f"source `{options.source}` has no file names to search in", key="data.group_by")
+    if options.unlabelled is not None and options.source != "image_folder":
+        raise UserError(f"source `{options.source}` has no folders", key="data.unlabelled")
     source = _SOURCES[options.source](options)
     if len(source.classes) < 2:
         raise UserError(f"there is one class only, `{source.classes[0]}`; two or more are needed")
@@ -38,7 +40,7 @@ def _image_folder(options: DataOptions) -> Source:
     from components.example_gen.sources.image_folder import ImageFolder
 
     assert options.root is not None
-    return ImageFolder(options.root, options.group_by, options.max_pixels)
+    return ImageFolder(options.root, options.group_by, options.max_pixels, options.unlabelled)
 
 
 # Imported when asked for: TensorFlow Datasets takes seconds.

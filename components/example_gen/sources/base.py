@@ -22,21 +22,21 @@ class RawImage:
 
     Attributes:
       key: names the image to a person, such as its path below the root; unique in its source.
-      label: index of its class.
+      label: index of its class; None where it has none.
       data: an encoded image, pixels (uint8 [h, w]), or why it could not be read.
       split: the split that the source puts it in; None where the source has none.
       group: names the object that it shows; None if it stands for itself.
     """
 
     key: str
-    label: int
+    label: int | None
     data: bytes | np.ndarray | BadImage
     split: Split | None = None
     group: str | None = None
 
 
 class Source(Protocol):
-    """A set of labelled images that can be read in parts."""
+    """A set of images, most or all of them labelled, that can be read in parts."""
 
     classes: tuple[str, ...]
     """Names of the classes, by label."""

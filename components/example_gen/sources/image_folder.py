@@ -27,23 +27,24 @@ _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".t
 
 @dataclass(frozen=True)
 class _Folder:
-    """A folder whose files are the images of one class, in one split if the source has splits."""
+    """A folder whose files are the images of one class, or of none, in one split if the source has splits."""
 
     path: str  # below the root
-    label: int
+    label: int | None
     split: Split | None
 
 
 class ImageFolder:
     """Every file in a class folder is taken for an image; one that is none is found out when it is read."""
 
-    def __init__(self, root: str, group_by: str | None, max_pixels: int):
+    def __init__(self, root: str, group_by: str | None, max_pixels: int, unlabelled: str | None = None):
         """Looks at the folders, not at the files in them.
 
         Args:
           root: the folder of the class folders, or of folders named after splits that hold them.
           group_by: regular expression searched in a file's name; what it matches names the object that is shown.
           max_pixels: no file is read that is larger than so many pixels can be.
+          unlabelled: name of the one folder in `root` whose images have no class.
 
         Raises:
           UserError: if the folders are not laid out like this.
@@ -52,11 +53,13 @@ class ImageFolder:
         self._group_by = re.compile(group_by) if group_by is not None else None
         # 4 channels of 16 bits, and room for metadata.
         self._max_bytes = 8 * max_pixels + 2**20
-        split_of = _split_of_folders(root)
+        if unlabelled is not None and not os.path.isdir(os.path.join(root, unlabelled)):
+            raise UserError(f"there is no folder `{unlabelled}` in {root}", key="data.unlabelled")
+        split_of = _split_of_folders(root, unlabelled)
         if split_of and group_by is not None:
             splits_found = ", ".join(sorted(split_of))
             raise UserError(f"{root} is split already, into {splits_found}", key="data.group_by")
-        names = {parent: _class_names(root, parent) for parent in split_of or [""]}
+        names = {parent: _class_names(root, parent, unlabelled) for parent in split_of or [""]}
         self.classes = tuple(sorted(set().union(*names.values())))
         _check_names(self.classes, root)
         # A source with one of the splits only is split anew.
@@ -71,6 +74,10 @@ class ImageFolder:
             if not any(next(self._entries(folder), None) for folder in folders):
                 path = os.path.join(root, folders[0].path)
                 raise UserError(f"class folder {path} is empty; put images of `{name}` in it, or remove it")
+        if unlabelled is not None:
+            self._folders.append(_Folder(unlabelled, None, None))
+            if next(self._entries(self._folders[-1]), None) is None:
+                raise UserError(f"{os.path.join(root, unlabelled)} is empty", key="data.unlabelled")
 
     def fingerprint(self) -> str:
         """Of the paths, sizes and times of all files."""
@@ -130,9 +137,9 @@ class ImageFolder:
         return found[1 if found.re.groups else 0] if found else None
 
 
-def _split_of_folders(root: str) -> dict[str, Split]:
-    """{folder: split} if all folders of the root are named after splits; else nothing."""
-    names = _folder_names(root)
+def _split_of_folders(root: str, unlabelled: str | None) -> dict[str, Split]:
+    """{folder: split} if all other folders of the root are named after splits; else nothing."""
+    names = [name for name in _folder_names(root) if name != unlabelled]
     if not names:
         raise UserError(f"there is no class folder in {root}; images lie in CLASS/, a folder a class", key="data.root")
     if all(name.casefold() in SPLIT_NAMES for name in names):
@@ -140,9 +147,9 @@ def _split_of_folders(root: str) -> dict[str, Split]:
     return {}
 
 
-def _class_names(root: str, parent: str) -> list[str]:
-    """Names of the class folders in a folder of the root."""
-    names = _folder_names(os.path.join(root, parent))
+def _class_names(root: str, parent: str, unlabelled: str | None) -> list[str]:
+    """Names of the class folders in the root itself (`parent` is empty), or in a folder of it."""
+    names = [name for name in _folder_names(os.path.join(root, parent)) if parent or name != unlabelled]
     if not names:
         path = os.path.join(root, parent)
         raise UserError(f"there is no class folder in {path}; images lie in CLASS/, a folder a class", key="data.root")
