@@ -4,7 +4,6 @@ This is the one place where images are decoded. In memory they are uint8; in mod
 fit into memory is streamed (models/stream.py).
 """
 
-import dataclasses
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -90,8 +89,8 @@ class Examples:
 
     def __getitem__(self, rows: np.ndarray | slice) -> "Examples":
         """Some of the examples, by index or as a mask says."""
-        columns = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return Examples(**{name: None if column is None else column[rows] for name, column in columns.items()})
+        masks = None if self.masks is None else self.masks[rows]
+        return Examples(self.images[rows], self.labels[rows], self.weights[rows], self.ids[rows], masks)
 
     def labelled(self) -> "Examples":
         """Those that have a label."""

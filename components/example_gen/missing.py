@@ -20,9 +20,9 @@ def coverage(image: Image.Image, missing: MissingPixels) -> np.ndarray | None:
             return None
         there = np.asarray(image.convert("RGBA").getchannel("A"), np.float32) / 255
     elif image.mode in ("L", "F") or image.mode.startswith("I"):
-        there = np.float32(~_equal(np.asarray(image)[..., None], missing))
+        there = (~_equal(np.asarray(image)[..., None], missing)).astype(np.float32)
     else:
-        there = np.float32(~_equal(np.asarray(image.convert("RGB")), missing))
+        there = (~_equal(np.asarray(image.convert("RGB")), missing)).astype(np.float32)
     return None if there.min() == 1 else there
 
 
