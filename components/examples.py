@@ -1,9 +1,9 @@
 """The wire format of Examples artifacts, shared by the components that write and read them.
 
-An artifact holds `Split-<split>/data_tfrecord-<i>-of-<n>.gz` (gzipped TFRecords of tf.train.Example) and
-`dataset.json` (see models/dataset.py). An example has `image` (PNG bytes), `label` (int64; -1 where there is no class, in train only), `id` (bytes),
-where pixels may be missing `mask` (PNG bytes, uint8 [H, W, 1], 0 where they are, else 255), and after the Rebalancer
-`weight` (float32).
+An artifact holds `Split-<split>/data_tfrecord-<i>-of-<n>.gz` (gzipped TFRecords of tf.train.Example) and `dataset.json`
+(see models/dataset.py). An example has `image` (PNG bytes), `label` (int64; -1 where there is no class, in train only),
+`id` (bytes), where pixels may be missing `mask` (PNG bytes, uint8 [H, W, 1], 0 where they are, else 255), and after the
+Rebalancer `weight` (float32).
 """
 
 import os

@@ -96,7 +96,7 @@ def batch_size(options: GANOptions, data: TrainingData) -> int:
     return data.count if options.batch_size == "all" else options.batch_size
 
 
-def build(
+def build_gan(
     options: GANOptions,
     data: TrainingData,
     names: Sequence[str],

@@ -43,7 +43,7 @@ class Looks(keras.callbacks.Callback):
         looks = int(np.clip(half * images_a_call // len(images), 1, min(half, _MOST_LOOKS)))
         self._images = images
         self._at = {half * (look + 1) // looks - 1 for look in range(looks)}
-        self.probabilities = np.zeros(1, np.float32)
+        self.probabilities = np.zeros((), np.float32)
 
     def on_train_begin(self, logs=None) -> None:
         """Builds the graph that looks."""
@@ -91,8 +91,8 @@ def save(directory: Path, examples: Examples, found: Disagreements, classes: int
     """Writes `disagreements.npz`.
 
     Of at most `SHOWN` images, the most doubted first: `images` uint8 [m, H, W, C], `ids` bytes [m], `labels` and
-    `predicted` int64 [m], `probability` (of the predicted class) and `own_probability` (of the label) float32 [m]. Of
-    all: `counts` int64 [K, K], how many images of label i are taken for class j.
+    `predicted` int64 [m], `probability` (of the predicted class), `own_probability` (of the label) float32 [m]. Of all:
+    `counts` int64 [K, K], how many images of label i are taken for class j.
     """
     counts = np.zeros((classes, classes), np.int64)
     np.add.at(counts, (examples.labels[found.rows], found.predicted), 1)

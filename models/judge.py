@@ -67,7 +67,8 @@ def run_fn(fn_args: Any) -> None:
 
     Args:
       fn_args: TFX's FnArgs: `train_files`, `eval_files`, `serving_model_dir` (gets the SavedModel), `model_run_dir`
-        (gets `history.jsonl` and `disagreements.npz`) and `custom_config` with `options` (ClassifierOptions as JSON) and `seed`.
+        (gets `history.jsonl` and `disagreements.npz`) and `custom_config` with `options` (ClassifierOptions as JSON)
+        and `seed`.
     """
     options = ClassifierOptions.model_validate_json(fn_args.custom_config["options"])
     info = DatasetInfo.beside(fn_args.train_files[0])

@@ -1,4 +1,4 @@
-"""Training data that do not fit into memory: read from their files again in each epoch, in an order that a seed decides.
+"""Training data that do not fit into memory: read from their files in each epoch, in an order that a seed decides.
 
 An epoch reads its files in a new order, several at a time; what they hold is shuffled in blocks that are kept encoded.
 Every choice is a stateless function of seed, epoch and block, so a run that goes on in the middle of an epoch finds its

@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from models.build import batch_size, build
+from models.build import batch_size, build_gan
 from models.callbacks import HISTORY_FILE, Checkpoint, Progress, StopOnNaN, steps_per_call
 from models.data import TrainingData, read
 from models.dataset import DatasetInfo
@@ -32,7 +32,7 @@ def train(
     """Trains up to `options.steps`, from the newest checkpoint in `directory` if there is one.
 
     Args:
-      gan: as `build` makes it.
+      gan: as `models.build.build_gan` makes it.
       options: number of steps, batch size, checkpoints.
       data: what to train on.
       seed: decides the order of the examples.
@@ -141,7 +141,7 @@ def run_fn(fn_args: Any) -> None:
     directory = training_directory(
         Path(custom["checkpoint_root"]), identity(options, data, hyperparameters, seed, custom["code_version"])
     )
-    gan = build(options, data, info.classes, hyperparameters, seed, directory)
+    gan = build_gan(options, data, info.classes, hyperparameters, seed, directory)
     seen, heldout = at_hand(data, seed), read(fn_args.eval_files, info)
     monitor = Monitor(gan, seen, heldout, info, options.monitor, options.steps, directory, seed)
     train(gan, options, data, seed, directory, monitor)

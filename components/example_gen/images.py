@@ -42,8 +42,8 @@ class Ingested(NamedTuple):
 def ingest(data: bytes | np.ndarray, options: DataOptions) -> Ingested:
     """Brings one image to the size and the channels of the configuration.
 
-    Transparent pixels are laid over black unless they are missing, EXIF orientation is applied, 16-bit values are scaled to 8 bits, of an
-    animation the first frame is taken. Colour profiles are not applied.
+    Transparent pixels are laid over black unless they are missing, EXIF orientation is applied, 16-bit values are
+    scaled to 8 bits, of an animation the first frame is taken. Colour profiles are not applied.
 
     Args:
       data: an encoded image of one of `FORMATS`, or its pixels as uint8 [h, w].

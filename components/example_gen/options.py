@@ -45,8 +45,8 @@ class DataOptions(BaseModel):
     data_dir: str | None = Field(None, description="tfds: where prepared data sets lie; TFDS's own default when empty.")
     unlabelled: str | None = Field(
         None,
-        description="image_folder: name of a folder in `root` whose images have no class. They are trained on only, and "
-        "counted in no class.",
+        description="image_folder: name of a folder in `root` whose images have no class. They are in the train split "
+        "only, and counted in no class.",
     )
     image_size: Size = Field((8, 8), description="Height and width in pixels after ingest; one number means a square.")
     channels: Literal[1, 3] = Field(1, description="1 = grey, 3 = RGB. Images of another mode are converted.")

@@ -122,8 +122,9 @@ def _own_eval(rows: np.ndarray, identity: np.ndarray, classes: int, options: Dat
 def _originals(rows: np.ndarray, identity: np.ndarray, is_eval: np.ndarray, prefer_eval: bool) -> np.ndarray:
     """int64 [n]: index of the one image that is kept of those with equal pixels.
 
-    A copy with a label goes before one without. Where the source has splits, the copy in eval is kept, so that eval is what others evaluate on. Otherwise the one
-    in train is: a copy that turns up in another group must not move an image from train to eval.
+    A copy with a label goes before one without. Where the source has splits, the copy in eval is kept, so that eval is
+    what others evaluate on. Otherwise the one in train is: a copy that turns up in another group must not move an image
+    from train to eval.
     """
     keys = (rows["unit"], rows["label"], is_eval != prefer_eval, rows["label"] == UNLABELLED, identity)
     order = np.lexsort((np.arange(len(rows)), *keys))

@@ -53,7 +53,7 @@ def plan_shards(summaries: Iterable[Summary], target: list[int]) -> Iterator[Pla
 
 
 def write_shard(planned: Plan, output_dir: str, weights: list[float]) -> None:
-    """Second pass over one shard: writes each example as often as planned, with the `weight` of its class, 1 if it has none."""
+    """Second pass over one shard: writes each example as often as planned, with the `weight` of its class, or 1."""
     path, copies = planned
     with examples.writer(os.path.join(output_dir, os.path.basename(path))) as out:
         for record, times in zip(examples.read(path), copies.tolist(), strict=True):

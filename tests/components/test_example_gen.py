@@ -220,7 +220,7 @@ def test_a_split_that_the_source_has_is_kept_and_no_image_is_in_both(images, opt
 
 @pytest.fixture(scope="module")
 def holed(images, tmp_path_factory):
-    """The images with a folder of 30 more that have no class, one a copy of a labelled one; black pixels are missing."""
+    """The images with a folder of 30 more that have no class, one a copy of a labelled one; with black rows."""
     root = tmp_path_factory.mktemp("holed")
     shutil.copytree(images, root, dirs_exist_ok=True)
     (root / "more").mkdir()

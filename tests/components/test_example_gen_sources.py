@@ -100,12 +100,12 @@ def test_a_folder_of_images_without_a_class(tmp_path, parts):
 
 def test_faults_of_a_folder_without_a_class(tmp_path):
     fill(tmp_path, "a/1.png", "b/1.png")
-    with pytest.raises(UserError, match="`data.unlabelled`: there is no folder `more` in"):
+    with pytest.raises(UserError, match=r"`data.unlabelled`: there is no folder `more` in"):
         folder(tmp_path, unlabelled="more")
     (tmp_path / "more").mkdir()
-    with pytest.raises(UserError, match="`data.unlabelled`: .*more is empty"):
+    with pytest.raises(UserError, match=r"`data.unlabelled`: .*more is empty"):
         folder(tmp_path, unlabelled="more")
-    with pytest.raises(UserError, match="`data.unlabelled`: source `digits` has no folders"):
+    with pytest.raises(UserError, match=r"`data.unlabelled`: source `digits` has no folders"):
         open_source(DataOptions(source="digits", unlabelled="more"))
     for wrong in ("a/b", "", ".", ".."):
         with pytest.raises(ValueError, match=r"the name of one folder in `data.root`"):

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from models import training
+from models.build import build_gan
 from models.options import GANOptions
 
 CLASSES = tuple(map(str, range(10)))
@@ -12,7 +13,7 @@ SMALL = GANOptions(width=8, latent={"dim": 8}, batch_size=16)
 
 
 def build(examples, hyperparameters=None, seed=0, options=SMALL):
-    gan = training.build(options.model_copy(update={"steps": 1}), examples, CLASSES, hyperparameters or {}, seed)
+    gan = build_gan(options.model_copy(update={"steps": 1}), examples, CLASSES, hyperparameters or {}, seed)
     gan.run_eagerly = True  # a few small steps take less time than the tracing of a graph
     return gan
 
@@ -78,7 +79,7 @@ def test_the_average_follows_weights_and_batch_statistics_with_a_warm_up(gan, di
 def test_generated_labels_follow_their_distribution_and_are_no_function_of_z(digits):
     options = GANOptions(width=4, latent={"dim": 4}, fake_labels="power", fake_labels_alpha=1.0)
     counts = [70, 0, 30, 0, 0, 0, 0, 0, 0, 0]
-    gan = training.build(options, digits.train, CLASSES, {"counts_before": counts}, seed=0)
+    gan = build_gan(options, digits.train, CLASSES, {"counts_before": counts}, seed=0)
     z, labels = gan._draw(tf.constant(20_000))
     parts = np.bincount(labels, minlength=10) / 20_000
     np.testing.assert_allclose(parts, [0.7, 0, 0.3, 0, 0, 0, 0, 0, 0, 0], atol=0.015)
@@ -156,7 +157,7 @@ def test_the_discriminator_makes_its_steps_each_on_a_batch_and_noise_of_its_own(
         return step(real, fake, turn)
 
     gan._discriminator_step = watched
-    batch = next(iter(training_batches(digits.train, 48, 0)))
+    batch = next(iter(digits.train.batches(48, 0)))
     weights = values(gan.generator.trainable_variables)
     gan.train_step(batch)
     np.testing.assert_array_equal(np.concatenate([images for images, _ in seen]), batch["image"])
@@ -173,7 +174,7 @@ def test_clipped_weights_stay_within_the_limit_and_the_generators_are_left_alone
 
 
 def test_unlabelled_images_are_compared_with_generated_ones_that_are_shown_without_a_label(gan, digits):
-    batch = next(iter(training_batches(digits.train, 16, 0)))
+    batch = next(iter(digits.train.batches(16, 0)))
     hidden = tf.constant([True, False] * 8)
     batch["label"] = tf.where(hidden, tf.constant(-1, tf.int64), batch["label"])
     fake = gan._fake(batch, 0)
@@ -183,7 +184,7 @@ def test_unlabelled_images_are_compared_with_generated_ones_that_are_shown_witho
 
 def test_generated_images_lack_the_pixels_that_real_ones_lack(gan, digits):
     """What lies under a mask is no business of the discriminator, and the generator's image is whole."""
-    batch = next(iter(training_batches(digits.train, 16, 0)))
+    batch = next(iter(digits.train.batches(16, 0)))
     batch["mask"] = tf.cast(tf.random.stateless_uniform((16, 8, 8, 1), (1, 2)) > 0.3, tf.float32)
     real, fake = gan._real(batch, 0), gan._fake(batch, 0)
     holes = np.broadcast_to(batch["mask"].numpy() == 0, (16, 8, 8, 1))
@@ -204,7 +205,7 @@ def test_the_first_step_of_each_figure_that_is_no_number_is_kept(gan):
 @pytest.mark.e2e
 def test_a_generator_learns_to_make_the_class_that_is_asked_for(balanced, judge, tmp_path):
     options = GANOptions(steps=500)
-    gan = training.build(options, balanced, CLASSES, {}, seed=0)
+    gan = build_gan(options, balanced, CLASSES, {}, seed=0)
     training.train(gan, options, balanced, 0, tmp_path)
     labels = np.repeat(np.arange(10), 30)
     z = tf.random.stateless_normal((300, options.latent.dim), (5, 5))

@@ -10,6 +10,7 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from models import training
+from models.build import build_gan
 from models.callbacks import Checkpoint
 from models.monitor import Monitor, _above, _mean_distance
 from models.options import GANOptions, MonitorOptions
@@ -22,7 +23,7 @@ def watch(digits, make, tmp_path):
     """A function: directory, options, MonitorOptions -> (GAN, Monitor) before the first step."""
 
     def start(directory="a", options=SMALL, heldout=digits.eval):
-        gan = training.build(options, digits.train, make.info_of(digits.train).classes, {}, 0, tmp_path / directory)
+        gan = build_gan(options, digits.train, make.info_of(digits.train).classes, {}, 0, tmp_path / directory)
         info = make.info_of(digits.train)
         return gan, Monitor(gan, digits.train, heldout, info, options.monitor, options.steps, tmp_path / directory, 0)
 
@@ -134,7 +135,7 @@ def test_held_out_images_may_lack_a_class_or_all(watch, digits, make):
 def test_training_does_not_notice_and_everything_is_written(watch, digits, make, tmp_path):
     gan, monitor = watch()
     training.train(gan, SMALL, digits.train, 0, tmp_path / "a", monitor)
-    unwatched = training.build(SMALL, digits.train, make.info_of(digits.train).classes, {}, 0, tmp_path)
+    unwatched = build_gan(SMALL, digits.train, make.info_of(digits.train).classes, {}, 0, tmp_path)
     training.train(unwatched, SMALL, digits.train, 0, tmp_path / "b")
     for one, other in zip(gan.state(), unwatched.state(), strict=True):
         np.testing.assert_array_equal(one.numpy(), other.numpy())

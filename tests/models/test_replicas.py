@@ -16,7 +16,7 @@ import tensorflow as tf
 devices, out = int(sys.argv[1]), sys.argv[2]
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * devices)
-from models import training
+from models.build import build_gan
 from models.data import Examples
 from models.options import GANOptions
 sgd = {"name": "sgd", "learning_rate": 0.05, "momentum": 0.5, "clip_global_norm": 1.0}
@@ -29,7 +29,7 @@ count = 64
 examples = Examples(
     random.integers(0, 256, (count, 8, 8, 1), np.uint8), random.integers(0, 3, count), np.ones(count, np.float32),
     np.array([b"%%d" %% i for i in range(count)]))
-gan = training.build(options, examples, ("a", "b", "c"), {"class_weights": [1.0, 2.0, 0.5]}, seed=0)
+gan = build_gan(options, examples, ("a", "b", "c"), {"class_weights": [1.0, 2.0, 0.5]}, seed=0)
 def batch(step):
     rng = np.random.default_rng(step)
     return {"image": rng.uniform(-1, 1, (16, 8, 8, 1)).astype(np.float32), "label": rng.integers(-1, 3, 16),

@@ -19,6 +19,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from models import training
+from models.build import build_gan
 from models.data import Examples
 from models.options import GANOptions
 directory, out = Path(sys.argv[1]), sys.argv[2]
@@ -34,7 +35,7 @@ count = 150
 examples = Examples(
     rng.integers(0, 256, (count, 8, 8, 1), np.uint8), rng.integers(0, 3, count),
     rng.uniform(0.5, 1.5, count).astype(np.float32), np.array([b"%d" % i for i in range(count)]))
-gan = training.build(options, examples, ("a", "b", "c"), {"counts_before": [100, 40, 10]}, seed=0)
+gan = build_gan(options, examples, ("a", "b", "c"), {"counts_before": [100, 40, 10]}, seed=0)
 training.train(gan, options, examples, 0, directory)
 np.savez(out, *[variable.numpy() for variable in gan.state()])
 """

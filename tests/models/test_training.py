@@ -1,6 +1,5 @@
 """`run_fn` of the GAN: what it writes, and that it goes on where it was broken off."""
 
-import doctest
 import json
 import subprocess
 import sys
@@ -10,7 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models import training
+from models import build, training
+from models.build import build_gan
 from models.errors import UserError
 from models.export import Generator
 from models.options import GANOptions
@@ -24,39 +24,9 @@ def values(gan):
 
 
 def trained(options, examples, directory, seed=0):
-    gan = training.build(options, examples, CLASSES, {}, seed)
+    gan = build_gan(options, examples, CLASSES, {}, seed)
     training.train(gan, options, examples, seed, directory)
     return gan
-
-
-def test_generated_labels_follow_the_options():
-    def probabilities(**kwargs):
-        return training.fake_label_probabilities(GANOptions(**kwargs), ("a", "b"), [30, 10], [100, 1]).tolist()
-
-    assert probabilities(fake_labels="data") == [0.75, 0.25]
-    assert probabilities(fake_labels="uniform") == [0.5, 0.5]
-    assert probabilities(fake_labels="power", fake_labels_alpha=0.5) == pytest.approx([10 / 11, 1 / 11])
-    assert probabilities(fake_labels={"b": 3, "a": 1}) == [0.25, 0.75]
-    assert doctest.testmod(training).failed == 0
-
-
-@pytest.mark.parametrize("how", ["uniform", "power", "data"])
-def test_a_class_without_images_is_not_generated(how):
-    options = GANOptions(fake_labels=how)
-    assert training.fake_label_probabilities(options, ("a", "b", "c"), [30, 0, 30], [30, 4, 30])[1] == 0
-
-
-@pytest.mark.parametrize(
-    ("shares", "message"),
-    [
-        ({"a": 1, "x": 1}, "there is no class `x`; there are: a, b"),
-        ({"a": 1, "b": 1}, "class `b` has no training images"),
-        ({"a": 0}, "nothing to generate"),
-    ],
-)
-def test_shares_of_generated_labels_that_do_not_fit_are_refused(shares, message):
-    with pytest.raises(UserError, match=message):
-        training.fake_label_probabilities(GANOptions(fake_labels=shares), ("a", "b"), [30, 0], [30, 0])
 
 
 class Killed(Exception):
@@ -92,7 +62,7 @@ def test_a_finished_training_is_not_trained_again(digits, tmp_path):
 
 
 def test_training_that_diverges_stops_and_names_the_last_good_checkpoint(digits, tmp_path):
-    gan = training.build(SMALL, digits.train, CLASSES, {}, seed=0)
+    gan = build_gan(SMALL, digits.train, CLASSES, {}, seed=0)
     gan.generator.trainable_variables[0].assign(gan.generator.trainable_variables[0] * np.nan)
     with pytest.raises(FloatingPointError, match=r"in step 1: not finite: .*g_loss.*last good checkpoint: none"):
         training.train(gan, SMALL, digits.train, 0, tmp_path)
@@ -102,7 +72,7 @@ def test_training_that_diverges_stops_and_names_the_last_good_checkpoint(digits,
 def test_a_run_that_diverges_goes_back_at_half_the_rates_and_only_then_gives_up(digits, tmp_path, caplog):
     """Poison after step 50 makes every attempt fail; the checkpoint of step 50 is what it goes back to."""
     options = SMALL.model_copy(update={"steps": 100, "checkpoint_every": 50, "on_divergence": "rollback"})
-    gan = training.build(options, digits.train, CLASSES, {}, seed=0)
+    gan = build_gan(options, digits.train, CLASSES, {}, seed=0)
     note = gan._note
 
     def poisoned(figures):
@@ -121,7 +91,7 @@ def test_a_batch_is_all_of_the_data_or_at_most_that(digits, tmp_path):
     count = len(digits.train.labels)
     everything = SMALL.model_copy(update={"batch_size": "all", "steps": 1})
     gan = trained(everything, digits.train, tmp_path / "all")
-    assert training.batch_size(everything, digits.train) == count and gan.step.numpy() == 1
+    assert build.batch_size(everything, digits.train) == count and gan.step.numpy() == 1
     with pytest.raises(UserError, match=f"`gan.batch_size`: 4000 images a step, but there are only {count}"):
         trained(SMALL.model_copy(update={"batch_size": 4000}), digits.train, tmp_path / "more")
 

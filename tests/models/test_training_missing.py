@@ -8,13 +8,14 @@ import pytest
 
 from metrics.frechet import frechet_distance
 from models import training
+from models.build import build_gan
 from models.data import read
 from models.export import Generator, export_generator
 from models.options import GANOptions
 
 
 def generated(options: GANOptions, examples, info, directory: Path, seed: int) -> Generator:
-    gan = training.build(options, examples, 10, {}, seed)
+    gan = build_gan(options, examples, 10, {}, seed)
     training.train(gan, options, examples, seed, directory)
     export_generator(gan.ema, str(directory / "model"), info)
     return Generator(str(directory / "model"))

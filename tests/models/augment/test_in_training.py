@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models import training
 from models.augment import build_augmentation
 from models.augment.options import AugmentOptions
+from models.build import build_gan
 from models.options import GANOptions
 
 SMALL = GANOptions(width=4, latent={"dim": 8}, batch_size=32, steps=1)
@@ -51,7 +51,7 @@ assert np.any(one[1] != images)
 
 @pytest.fixture(scope="module")
 def gan(digits):
-    return training.build(SMALL, digits.train, "0123456789", {}, seed=0)
+    return build_gan(SMALL, digits.train, "0123456789", {}, seed=0)
 
 
 def batch(examples, count=32):
@@ -92,7 +92,7 @@ def test_images_whose_label_is_hidden_are_augmented_alike_on_both_sides(gan, dig
 @pytest.mark.parametrize("policy", ["classic", "diffaugment", "ada"])
 def test_a_policy_trains(digits, policy):
     options = SMALL.model_copy(update={"augment": AugmentOptions(policy=policy)})
-    gan = training.build(options, digits.train, "0123456789", {}, seed=0)
+    gan = build_gan(options, digits.train, "0123456789", {}, seed=0)
     for _ in range(4):
         figures = gan.train_step(batch(digits.train))
     assert all(np.isfinite(float(figure)) for figure in figures.values())
