@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metrics.frechet import frechet_distance
+from metrics.kernel import kernel_distance
 from models import training
 from models.build import build_gan
 from models.data import read
@@ -34,5 +34,5 @@ def test_whole_digits_are_learned_from_digits_with_holes(make, digits, tmp_path,
     distance = {}
     for way, examples in ways.items():
         images = generated(options, examples, info, tmp_path / way, 0).generate(labels, np.arange(len(labels)))
-        distance[way] = frechet_distance(real, judge.judge(images)["features"].numpy())
+        distance[way] = kernel_distance(real, judge.judge(images)["features"].numpy())
     assert max(distance["mask"], distance["interpolate"]) < distance["holes"], distance
