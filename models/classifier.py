@@ -73,7 +73,7 @@ def train(
 
     Args:
       options: network and training; each call of the graph makes `steps_per_call(options.steps)` steps.
-      examples: what to train on, those without a label (-1) do not count.
+      examples: what to train on, all of them labelled.
       classes: number of classes, K.
       seed: decides initial weights, order and augmentation.
       callbacks: see Keras; an epoch is a call of the graph.
@@ -88,13 +88,13 @@ def train(
     model.compile(
         keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(options.learning_rate, options.steps)),
         balanced_softmax_loss(examples.counts(classes)),
-        weighted_metrics=["accuracy"],
+        metrics=["accuracy"],
         steps_per_execution=steps_per_execution(options.steps),
         jit_compile=False,
     )
     batches = examples.batches(min(options.batch_size, examples.count), seed)
     model.fit(
-        batches.map(_target).take(options.steps),
+        batches.map(lambda batch: (batch["image"], batch["label"])).take(options.steps),
         epochs=-(-options.steps // per_call),
         steps_per_epoch=per_call,
         shuffle=False,  # the batches are
@@ -102,9 +102,3 @@ def train(
         callbacks=list(callbacks),
     )
     return network
-
-
-def _target(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Images, labels, and the weight of each: 0 where there is no label."""
-    labels = batch["label"]
-    return batch["image"], tf.maximum(labels, 0), tf.cast(labels >= 0, tf.float32)

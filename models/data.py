@@ -45,6 +45,9 @@ class TrainingData(Protocol):
     def counts(self, classes: int) -> list[int]:
         """Labelled examples of each of so many classes."""
 
+    def labelled(self) -> "TrainingData":
+        """Those that have a label."""
+
     def fingerprint(self) -> str:
         """Hex digest of all that decides the batches of a seed."""
 

@@ -40,7 +40,7 @@ def helper(directory: Path | None, examples: TrainingData, classes: int, seed: i
         network.load_weights(path)
     else:
         log.info("training a helper classifier, %d steps", OPTIONS.steps)
-        network = train(OPTIONS, examples, classes, seed ^ _SEED)
+        network = train(OPTIONS, examples.labelled(), classes, seed ^ _SEED)
         if path:
             _save(network, path)
     network.trainable = False

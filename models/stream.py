@@ -5,6 +5,7 @@ Every choice is a stateless function of seed, epoch and block, so a run that goe
 place by passing over records, without decoding them.
 """
 
+import dataclasses
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ _BLOCK_BYTES = 64 * 2**20
 _BLOCK_RECORDS = (256, 16384)
 _BATCHES_AHEAD = 2
 _COUNTED_AT_ONCE = 1024
+_LABEL = {"label": tf.io.FixedLenFeature([], tf.int64)}
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,14 @@ class Stream:
       info: what is known of the data set.
       missing: what becomes of missing pixels.
       labels: [n] int64, of all examples in the order of the files.
+      only_labelled: whether examples without a label, which `labels` then lacks, are passed over.
     """
 
     files: Sequence[str]
     info: DatasetInfo
     missing: Missing
     labels: np.ndarray
+    only_labelled: bool = False
 
     @property
     def count(self) -> int:
@@ -74,9 +78,13 @@ class Stream:
         """Labelled examples of each of so many classes."""
         return np.bincount(self.labels[self.labels != UNLABELLED], minlength=classes).tolist()
 
+    def labelled(self) -> "Stream":
+        """Those that have a label."""
+        return dataclasses.replace(self, labels=self.labels[self.labels != UNLABELLED], only_labelled=True)
+
     def fingerprint(self) -> str:
         """Hex digest of the bytes of all files, and of what decides their order."""
-        digest = hashlib.sha256(repr(("stream", self.missing, self.block)).encode())
+        digest = hashlib.sha256(repr(("stream", self.missing, self.block, self.only_labelled)).encode())
         for path in self.files:
             with tf.io.gfile.GFile(path, "rb") as file:
                 while piece := file.read(2**22):
@@ -113,6 +121,8 @@ class Stream:
         records = files.interleave(
             read_file, cycle_length=min(_FILES_AT_ONCE, len(self.files)), block_length=_FROM_EACH, deterministic=True
         )
+        if self.only_labelled:
+            records = records.filter(lambda record: tf.io.parse_single_example(record, _LABEL)["label"] != UNLABELLED)
         return records.batch(self.block).enumerate().flat_map(shuffled)
 
 
@@ -156,7 +166,6 @@ def training_data(
 
 def _labels(files: Sequence[str]) -> np.ndarray:
     """int64 [n], the labels of all examples in the order of the files; no image is decoded."""
-    features = {"label": tf.io.FixedLenFeature([], tf.int64)}
     records = tf.data.TFRecordDataset(files, compression_type="GZIP").batch(_COUNTED_AT_ONCE)
-    columns = records.map(lambda batch: tf.io.parse_example(batch, features)["label"])
+    columns = records.map(lambda batch: tf.io.parse_example(batch, _LABEL)["label"])
     return np.concatenate([np.zeros(0, np.int64), *columns.as_numpy_iterator()])

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from models import disagreements as module
+from models.classifier_options import ClassifierOptions
 from models.disagreements import Looks, disagreements, save
 from models.judge import train
-from models.options import ClassifierOptions
 
 
 def test_the_most_doubted_comes_first():

@@ -105,6 +105,14 @@ def test_skipped_steps_are_just_those(files, skip, monkeypatch):
             np.testing.assert_array_equal(column, other[name])
 
 
+def test_those_without_a_label_can_be_passed_over(files):
+    labelled = streamed(files).labelled()
+    assert (labelled.count, labelled.unlabelled, labelled.counts(10)) == (48, 0, streamed(files).counts(10))
+    batches = taken(labelled, 8, seed=0, count=6)
+    assert sorted(numbers(batches)) == [row for row in range(50) if row not in (7, 31)]
+    assert min(np.concatenate([batch["label"] for batch in batches])) >= 0
+
+
 def test_the_seed_decides_the_order(files):
     assert numbers(taken(streamed(files), 10, 1, 5)) == numbers(taken(streamed(files), 10, 1, 5))
     assert numbers(taken(streamed(files), 10, 1, 5)) != numbers(taken(streamed(files), 10, 2, 5))

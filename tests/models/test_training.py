@@ -92,7 +92,7 @@ def test_a_batch_is_all_of_the_data_or_at_most_that(digits, tmp_path):
     everything = SMALL.model_copy(update={"batch_size": "all", "steps": 1})
     gan = trained(everything, digits.train, tmp_path / "all")
     assert build.batch_size(everything, digits.train) == count and gan.step.numpy() == 1
-    with pytest.raises(UserError, match=f"`gan.batch_size`: 4000 images a step, but there are only {count}"):
+    with pytest.raises(UserError, match=f"`gan.batch_size`: a batch of 4000 images is larger than the {count}"):
         trained(SMALL.model_copy(update={"batch_size": 4000}), digits.train, tmp_path / "more")
 
 

@@ -48,10 +48,10 @@ def test_lazy_it_is_due_in_every_kth_step_of_the_discriminator_and_k_times_as_la
 
 
 def test_a_spectrally_normalized_discriminator_learns_from_it_and_keeps_its_singular_vectors(step):
-    from models.networks.dcgan import discriminator
+    from models.networks import build_networks
     from models.options import GANOptions
 
-    network = discriminator(GANOptions(width=4), (8, 8, 1), 3)
+    _, network = build_networks(GANOptions(width=4), (8, 8, 1), 3, unlabelled=True)
     vectors = [variable.numpy() for variable in network.non_trainable_variables]
     images = np.random.default_rng(0).uniform(-1, 1, (4, 8, 8, 1))
     real = step.side(images=images, labels=[0, 1, 2, -1])
