@@ -12,10 +12,12 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from models.files import write_whole
 from models.replicas import replicas
 
 HISTORY_FILE = "history.jsonl"
 REPORT_INTERVAL = 2.0  # seconds
+TOLD = ("loss", "d_loss", "g_loss", "accuracy")  # on the screen; all else is in the history
 
 log = logging.getLogger("tailgan")
 
@@ -38,7 +40,8 @@ class Progress(keras.callbacks.Callback):
     """Tells the logger `tailgan` how far training is, and writes a line of history for every call.
 
     A log record has `progress`: `task`, `step`, `steps`, `steps_per_second`, `losses` ({name: mean of the last call})
-    and `eta_seconds`. A line of history is a JSON object of `step`, `steps_per_second` and the same losses.
+    and `eta_seconds`. A line of history is a JSON object of `step`, `steps_per_second` and all of the logs: what
+    callbacks before this one have added to them, too.
     """
 
     def __init__(self, task: str, steps: int, per_call: int, history: Path, done: int = 0):
@@ -58,7 +61,7 @@ class Progress(keras.callbacks.Callback):
         """Starts the clock and takes up the history."""
         lines = self.history.read_text(encoding="utf-8").splitlines(keepends=True) if self.history.exists() else []
         self.history.parent.mkdir(parents=True, exist_ok=True)
-        self.history.write_text("".join(line for line in lines if self._is_kept(line)), encoding="utf-8")
+        write_whole(self.history, "".join(line for line in lines if self._is_kept(line)))
         self._begun = self._called = self._reported = time.monotonic()
 
     def _is_kept(self, line: str) -> bool:
@@ -68,10 +71,10 @@ class Progress(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs=None) -> None:
         """Writes a line of history, and reports if the last report is long enough ago."""
         now, step = time.monotonic(), min((epoch + 1) * self.per_call, self.steps)
-        losses = {name: float(value) for name, value in (logs or {}).items()}
+        logs = logs or {}
         rate, self._called = self.per_call / (now - self._called), now
         with self.history.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, "steps_per_second": round(rate, 2), **losses}) + "\n")
+            file.write(json.dumps({"step": step, "steps_per_second": round(rate, 2), **logs}) + "\n")
         if now - self._reported >= REPORT_INTERVAL or step == self.steps:
             self._reported = now
             mean_rate = (step - self.done) / (now - self._begun)
@@ -80,7 +83,7 @@ class Progress(keras.callbacks.Callback):
                 "step": step,
                 "steps": self.steps,
                 "steps_per_second": mean_rate,
-                "losses": losses,
+                "losses": {name: logs[name] for name in TOLD if name in logs},
                 "eta_seconds": (self.steps - step) / mean_rate,
             }
             log.info("%s: step %d of %d", self.task, step, self.steps, extra={"progress": progress})

@@ -107,6 +107,7 @@ class GAN(keras.Model):
         names = ["d_loss", "g_loss", "d_real", "d_fake", "d_gradient", "g_gradient"]
         names += [f"d_{name}" for name, term in self.terms.items() if term.discriminator]
         names += [f"g_{name}" for name, term in self.terms.items() if term.generator]
+        names += augmentation.figures() if augmentation else []
         self._means = {name: keras.metrics.Mean(name) for name in names}
         # Step in which each figure was first not finite; -1 where it never was.
         self.first_bad = {name: state(-1, tf.int64, f"first_bad_{name}") for name in names}
@@ -155,6 +156,8 @@ class GAN(keras.Model):
         figures = {name: tf.add_n([of_turn[name] for of_turn in turns]) / len(turns) for name in turns[0]}
         figures |= own_figures
         figures["g_gradient"] = self._descend(self.generator_optimizer, tape, loss, self.generator)
+        if self.augmentation:
+            figures |= self.augmentation.figures()
         self._update_ema()
         self.step.assign_add(1)
         self._note(figures)

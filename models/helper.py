@@ -22,7 +22,7 @@ _SEED = 0x68656C70  # the judge is given the same seed of the run
 log = logging.getLogger("tailgan")
 
 
-def helper(directory: Path, examples: Examples, classes: int, seed: int) -> keras.Model:
+def helper(directory: Path | None, examples: Examples, classes: int, seed: int) -> keras.Model:
     """A frozen classifier; equal arguments give equal weights.
 
     Args:
@@ -34,14 +34,15 @@ def helper(directory: Path, examples: Examples, classes: int, seed: int) -> kera
     Returns:
       images [n, H, W, C] float32 in [-1, 1] -> (logits [n, K], features), see `models.classifier.classifier`.
     """
-    path = directory / WEIGHTS_FILE
-    if path.exists():
+    path = directory / WEIGHTS_FILE if directory else None
+    if path and path.exists():
         network = classifier(OPTIONS, examples.image_shape, classes)
         network.load_weights(path)
     else:
         log.info("training a helper classifier, %d steps", OPTIONS.steps)
         network = train(OPTIONS, _labeled(examples), classes, seed ^ _SEED)
-        _save(network, path)
+        if path:
+            _save(network, path)
     network.trainable = False
     return network
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.augment.options import AugmentOptions
-from models.networks.options import DiscriminatorOptions, GeneratorOptions, LatentOptions
+from models.networks.options import FAMILIES, DiscriminatorOptions, GeneratorOptions, LatentOptions, completed
 from models.terms import TermsOptions
 
 # The arguments of its own that each of Keras's optimizers takes.
@@ -58,7 +58,25 @@ class MonitorOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    every: int = Field(500, ge=1, description="Steps between two looks.")
+    every: int = Field(500, ge=1, description="Steps between two looks, rounded up to whole calls of 50 steps.")
+    overfitting_ceiling: float = Field(
+        0.8,
+        ge=0.5,
+        le=1,
+        description="Warn where the discriminator rates a training image above a held-out one of its class with a "
+        "larger probability: 0.5 is no overfitting, 1 knowing all images by heart.",
+    )
+    diversity_floor: float = Field(
+        0.3,
+        ge=0,
+        description="Warn of a class whose generated images differ from one another less than this part of what its "
+        "training images do.",
+    )
+
+
+def _own_values(key: str) -> str:
+    """What the families take for a key that is empty, in words."""
+    return "When empty: " + ", ".join(f"{getattr(own, key)} for `{name}`" for name, own in FAMILIES.items()) + "."
 
 
 class GANOptions(BaseModel):
@@ -66,15 +84,22 @@ class GANOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    network: Literal["mlp", "mlp_bn", "dcgan", "vgg", "resnet"] = Field("dcgan", description="Family of networks.")
+    network: Literal["mlp", "mlp_bn", "dcgan", "vgg", "resnet"] = Field(
+        "dcgan",
+        description="Family of networks: dense layers, the same with a batch-normalized generator, strided "
+        "convolutions, stacks of 3x3 convolutions, or residual blocks.",
+    )
     width: int | None = Field(
         None,
         ge=4,
-        description="Channels next to the image, doubled at each halving of the image; of MLPs, units of a hidden "
-        "layer. The family's own when empty.",
+        description="Channels next to the image, doubled at each halving of the image up to eightfold; of MLPs, units "
+        "of a hidden layer. " + _own_values("width"),
     )
     depth: int | None = Field(
-        None, ge=1, description="Layers of each stage; of MLPs, hidden layers. The family's own when empty."
+        None,
+        ge=1,
+        description="Layers of each stage (`dcgan`, `vgg`: convolutions; `resnet`: residual blocks); of MLPs, hidden "
+        "layers. " + _own_values("depth"),
     )
     latent: LatentOptions = Field(LatentOptions(), description=LatentOptions.__doc__)
     generator: GeneratorOptions = Field(GeneratorOptions(), description=GeneratorOptions.__doc__)
@@ -128,3 +153,21 @@ class GANOptions(BaseModel):
     cache_megabytes: int = Field(
         2048, ge=0, description="Training images are decoded once and kept in memory up to so much; beyond, streamed."
     )
+
+    @model_validator(mode="after")
+    def _networks_fit_together(self) -> "GANOptions":
+        heads = "`discriminator.conditioning: acgan`"
+        acgan = self.discriminator.conditioning == "acgan"
+        if self.loss == "acgan" and not acgan:
+            raise ValueError(f"`loss: acgan` trains the discriminator to name the class, and needs {heads}")
+        if acgan and self.loss != "acgan":
+            raise ValueError(f"{heads} makes a second head, which no loss but `acgan` trains; not `loss: {self.loss}`")
+        generator = completed(self).generator
+        if generator.conditioning == "conditional_batch_norm" and self.generator.norm not in (None, "batch"):
+            raise ValueError(
+                f"`generator.norm: {self.generator.norm}` has no place where `generator.conditioning` is "
+                "conditional_batch_norm, which normalizes; choose `embedding`, `concat` or `none`"
+            )
+        if self.latent.tail_noise and generator.conditioning == "none":
+            raise ValueError("`latent.tail_noise` needs a class to act on; not with `generator.conditioning: none`")
+        return self

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from models.augment import build_augmentation
 from models.callbacks import HISTORY_FILE, Checkpoint, Progress, StopOnNaN, steps_per_call, steps_per_execution
 from models.data import Examples, read, training_batches
 from models.dataset import DatasetInfo
@@ -24,9 +25,11 @@ from models.files import write_whole
 from models.gan import GAN
 from models.helper import helper
 from models.losses import adversarial_loss
+from models.monitor import Monitor
 from models.networks import build_networks
 from models.optimizers import Optimizer
 from models.options import GANOptions
+from models.rarity import rarity
 from models.terms import Setting, build_terms
 
 IDENTITY_FILE = "training.json"
@@ -125,7 +128,7 @@ def build(
     names: Sequence[str],
     hyperparameters: dict[str, Any],
     seed: int,
-    directory: Path,
+    directory: Path | None = None,
 ) -> GAN:
     """A compiled GAN before its first step; equal arguments give equal weights.
 
@@ -135,7 +138,7 @@ def build(
       names: of the K classes.
       hyperparameters: of the Rebalancer: `class_weights` and `counts_before`, K numbers each; may lack both.
       seed: decides the initial weights and all that is drawn in training.
-      directory: of this training's checkpoints; a helper classifier is kept there.
+      directory: of this training's checkpoints; a helper classifier, where a term needs one, is kept there.
 
     Raises:
       UserError: if options and data do not go together.
@@ -145,11 +148,14 @@ def build(
     counts = examples.counts(classes)
     counts_before = hyperparameters.get("counts_before", counts)
     probabilities = fake_label_probabilities(options, names, counts, counts_before)
+    rare = rarity(counts_before)
     class_weights = hyperparameters.get("class_weights", np.ones(classes))
     with _scope(options, batch_size(options, examples)):
         with _dtype_policy(options.precision):
-            generator, discriminator = build_networks(options, examples.image_shape, classes)
-        gan = GAN(generator, discriminator, probabilities, class_weights, seed)
+            generator, discriminator = build_networks(
+                options, examples.image_shape, classes, rare.tolist(), unlabelled=False
+            )
+        gan = GAN(generator, discriminator, probabilities.tolist(), class_weights, seed)
         gan.compile(
             Optimizer(options.generator_optimizer, options.steps),
             Optimizer(options.discriminator_optimizer, options.steps * options.discriminator_steps),
@@ -158,10 +164,11 @@ def build(
                 options.terms,
                 Setting(classes, counts_before, discriminator, partial(helper, directory, examples, classes, seed)),
             ),
-            augmentation=None,
+            build_augmentation(options.augment, examples.image_shape, rare),
             ema_decay=options.ema_decay,
             discriminator_steps=options.discriminator_steps,
             clip_weights=options.clip_weights,
+            joint_batch=options.discriminator.joint_batch,
             steps_per_execution=steps_per_execution(options.steps),
             jit_compile=_is_compiled(options.jit),
         )
@@ -173,7 +180,9 @@ def _is_compiled(jit: str) -> bool:
     return jit == "on" or (jit == "auto" and bool(tf.config.list_physical_devices("GPU")))
 
 
-def train(gan: GAN, options: GANOptions, examples: Examples, seed: int, directory: Path) -> None:
+def train(
+    gan: GAN, options: GANOptions, examples: Examples, seed: int, directory: Path, monitor: Monitor | None = None
+) -> None:
     """Trains up to `options.steps`, from the newest checkpoint in `directory` if there is one.
 
     Args:
@@ -182,6 +191,7 @@ def train(gan: GAN, options: GANOptions, examples: Examples, seed: int, director
       examples: what to train on.
       seed: decides the order of the examples.
       directory: of checkpoints and `history.jsonl`; must be this very training's own.
+      monitor: looks at it on the way.
 
     Raises:
       FloatingPointError: if a figure is not finite, and the options do not say to try again, or that has not helped.
@@ -195,7 +205,7 @@ def train(gan: GAN, options: GANOptions, examples: Examples, seed: int, director
     tried: list[int] = []  # the steps that were gone back to
     while True:
         try:
-            _fit(gan, options, examples, seed, directory, checkpoint, done)
+            _fit(gan, options, examples, seed, directory, checkpoint, monitor, done)
             return
         except FloatingPointError as error:
             if options.on_divergence == "stop":
@@ -212,7 +222,14 @@ def train(gan: GAN, options: GANOptions, examples: Examples, seed: int, director
 
 
 def _fit(
-    gan: GAN, options: GANOptions, examples: Examples, seed: int, directory: Path, checkpoint: Checkpoint, done: int
+    gan: GAN,
+    options: GANOptions,
+    examples: Examples,
+    seed: int,
+    directory: Path,
+    checkpoint: Checkpoint,
+    monitor: Monitor | None,
+    done: int,
 ) -> None:
     """From step `done`, which `gan` is in, to the last."""
     if done == options.steps:
@@ -229,6 +246,7 @@ def _fit(
         verbose=0,
         callbacks=[
             StopOnNaN(gan.first_bad, checkpoint),
+            *([monitor] if monitor else []),
             Progress("GAN", options.steps, per_call, directory / HISTORY_FILE, done),
             checkpoint,
         ],
@@ -238,9 +256,9 @@ def _fit(
 def identity(
     options: GANOptions, examples: Examples, hyperparameters: dict[str, Any], seed: int, code: str
 ) -> dict[str, Any]:
-    """All that decides how a training goes, as JSON; how often it is saved does not."""
+    """All that decides how a training goes, as JSON; how often it is saved or looked at does not."""
     return {
-        "options": options.model_dump(mode="json", exclude={"checkpoint_every", "keep_checkpoints"}),
+        "options": options.model_dump(mode="json", exclude={"checkpoint_every", "keep_checkpoints", "monitor"}),
         "data": examples.fingerprint(),
         "hyperparameters": hyperparameters,
         "seed": seed,
@@ -264,9 +282,10 @@ def run_fn(fn_args: Any) -> None:
     """Trains and exports a generator.
 
     Args:
-      fn_args: TFX's FnArgs: `train_files`, `hyperparameters` (the Rebalancer's, or None), `serving_model_dir` (gets the
-        SavedModel), `model_run_dir` (gets `history.jsonl`) and `custom_config` with `options` (GANOptions as JSON),
-        `seed`, `code_version` and `checkpoint_root` (outlives a run that fails).
+      fn_args: TFX's FnArgs: `train_files`, `eval_files` (only looked at), `hyperparameters` (the Rebalancer's, or
+        None), `serving_model_dir` (gets the SavedModel), `model_run_dir` (gets `history.jsonl` and what
+        `Monitor.publish` writes) and `custom_config` with `options` (GANOptions as JSON), `seed`, `code_version` and
+        `checkpoint_root` (outlives a run that fails).
     """
     custom = fn_args.custom_config
     options, seed = GANOptions.model_validate_json(custom["options"]), custom["seed"]
@@ -277,7 +296,11 @@ def run_fn(fn_args: Any) -> None:
         Path(custom["checkpoint_root"]), identity(options, examples, hyperparameters, seed, custom["code_version"])
     )
     gan = build(options, examples, info.classes, hyperparameters, seed, directory)
-    train(gan, options, examples, seed, directory)
-    Path(fn_args.model_run_dir).mkdir(parents=True, exist_ok=True)
-    shutil.copy(directory / HISTORY_FILE, Path(fn_args.model_run_dir) / HISTORY_FILE)
+    heldout = read(fn_args.eval_files, info)
+    monitor = Monitor(gan, examples, heldout, info, options.monitor, options.steps, directory, seed)
+    train(gan, options, examples, seed, directory, monitor)
+    model_run = Path(fn_args.model_run_dir)
+    model_run.mkdir(parents=True, exist_ok=True)
+    shutil.copy(directory / HISTORY_FILE, model_run / HISTORY_FILE)
+    monitor.publish(model_run)
     export_generator(gan.ema, fn_args.serving_model_dir, info)

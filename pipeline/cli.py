@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 a run failed, 2 usage or configuration, 3 the gate did not
 import argparse
 import functools
 import json
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -49,6 +50,10 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--resume", action="store_true", help="refuse to run if the newest run had another configuration")
     run.add_argument("--verbose", action="store_true", help="show the logs of TFX, TensorFlow and Beam")
     config_arguments(command("config", "Print the resolved configuration."))
+    model = command("model", "Show the networks that a configuration makes, and what they cost.")
+    config_arguments(model)
+    model.add_argument("--classes", type=_positive, metavar="N", help="number of classes; the data's if not given")
+    model.add_argument("--json", action="store_true", help="print one JSON object")
 
     for name, help in (("status", "Show how far the newest run is."), ("report", "Show the result of the newest run.")):
         sub = command(name, help)
@@ -126,6 +131,25 @@ def _config(args: argparse.Namespace) -> int:
     from pipeline.config import load
 
     print(load(args.config, args.overrides).as_yaml(), end="")
+    return 0
+
+
+def _model(args: argparse.Namespace) -> int:
+    from pipeline.config import load, locate
+
+    config = load(args.config, args.overrides)
+    from pipeline import model
+    from pipeline.display import logs_to
+
+    with logs_to(Path(os.devnull)):  # TensorFlow has much to say
+        classes = args.classes or model.number_of_classes(
+            config, functools.partial(locate, args.config, args.overrides)
+        )
+        summary = model.summarize(config, classes)
+    if args.json:
+        print(json.dumps(summary.as_dict(), indent=2))
+    else:
+        model.show(summary)
     return 0
 
 
@@ -229,6 +253,7 @@ def _clean(args: argparse.Namespace) -> int:
 _COMMANDS = {
     "run": _run,
     "config": _config,
+    "model": _model,
     "status": _status,
     "report": _report,
     "sample": _sample,

@@ -21,7 +21,6 @@ from components.example_gen.options import DataOptions
 from components.rebalancer.options import RebalanceOptions
 from models.augment.options import check_operations
 from models.classifier_options import ClassifierOptions
-from models.networks.sizes import check_image_size
 from models.options import GANOptions
 
 Location = tuple[int | str, ...]
@@ -94,14 +93,6 @@ class Config(BaseModel):
     gate: GateOptions = Field(GateOptions(), description=GateOptions.__doc__)
     serving: ServingOptions = Field(ServingOptions(), description=ServingOptions.__doc__)
     beam: BeamOptions = Field(BeamOptions(), description=BeamOptions.__doc__)
-
-    @model_validator(mode="after")
-    def _network_makes_the_size(self) -> "Config":
-        try:
-            check_image_size(self.data.image_size)
-        except ValueError as error:
-            raise _KeyFault(str(error), "data.image_size") from None
-        return self
 
     @model_validator(mode="after")
     def _augmentation_fits(self) -> "Config":

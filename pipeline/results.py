@@ -4,11 +4,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from components.evaluator.constants import EVALUATION_FILE
 from components.evaluator.served import fingerprint, what_serves
+from models.alarms import alarms
 from models.dataset import DatasetInfo
+from models.options import MonitorOptions
 from pipeline.config import ConfigError
 from pipeline.record import RunRecord
+
+DISAGREEMENTS_FILE = "disagreements.npz"
 
 _COPIED = (
     "verdict",
@@ -21,6 +27,15 @@ _COPIED = (
     "inception_score",
     "label_agreement",
     "null",
+)
+_WATCHED = (
+    "d_train",
+    "d_heldout",
+    "d_generated",
+    "overfitting",
+    "diversity",
+    "diversity_worst",
+    "diversity_by_class",
 )
 _PER_CLASS = ("eval_real", "kid", "null_kid", "label_agreement", "label_agreement_ratio", "judge_recall")
 
@@ -44,7 +59,7 @@ def collect(root: Path) -> dict[str, Any]:
 
     Returns:
       `blessed, verdict, reasons, rules, model_version, serving_version, fid, kid, inception_score, label_agreement,
-      null, per_class, judge, data, seconds`; classes in label order.
+      null, per_class, judge, training, data, seconds`; classes in label order.
 
     Raises:
       ConfigError: see `finished_run`.
@@ -69,6 +84,7 @@ def collect(root: Path) -> dict[str, Any]:
         "serving_version": served.version if served else None,
         "per_class": classes,
         "judge": evaluation["judge"],
+        "training": training(record),
         "data": {
             "fingerprint": before.fingerprint,
             "image_shape": before.image_shape,
@@ -77,6 +93,51 @@ def collect(root: Path) -> dict[str, Any]:
         },
         "seconds": {node_id: node.seconds for node_id, node in record.nodes.items()},
     }
+
+
+def training(record: RunRecord) -> dict[str, Any]:
+    """How the training of the GAN went.
+
+    Returns:
+      `steps`; of the last look at it `warnings`, texts, and `monitor`, figures, None where there was none;
+      `disagreements`, the number of training images whose label the judge doubts, None where it was not asked.
+    """
+    rows = history(record)
+    looks = [row for row in rows if "diversity_by_class" in row]
+    options = MonitorOptions.model_validate(record.config.get("gan", {}).get("monitor", {}))
+    doubted = disagreements(record)
+    return {
+        "steps": rows[-1]["step"] if rows else None,
+        "warnings": [alarm.text for alarm in alarms(looks[-1], options)] if looks else [],
+        "monitor": {name: looks[-1].get(name) for name in ("step", *_WATCHED)} if looks else None,
+        "disagreements": len(doubted["labels"]) if doubted else None,
+    }
+
+
+def history(record: RunRecord) -> list[dict[str, Any]]:
+    """The GAN's training history, a row a call of the training graph; some have figures of `models.monitor` too."""
+    run_dir = record.output("GAN", "model_run")
+    path = run_dir / "history.jsonl" if run_dir else None
+    if path is None or not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def disagreements(record: RunRecord) -> dict[str, np.ndarray] | None:
+    """Training images whose label the judge doubts, surest first.
+
+    Returns:
+      `images` uint8 [n, H, W, C], `ids` bytes [n], `labels` and `predicted` int [n], `probability` float [n], what the
+      judge gives to the class it predicts; None where there is no such file.
+    """
+    run_dir = record.output("Judge", "model_run")
+    path = run_dir / DISAGREEMENTS_FILE if run_dir else None
+    if path is None or not path.is_file():
+        return None
+    with np.load(path) as arrays:
+        columns = {name: arrays[name] for name in ("images", "ids", "labels", "predicted", "probability")}
+    order = np.argsort(-columns["probability"], kind="stable")
+    return {name: column[order] for name, column in columns.items()}
 
 
 def _output(record: RunRecord, node_id: str, key: str) -> Path:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from models.errors import UserError
 from components.example_gen import split
 from components.example_gen.options import DataOptions
 from components.example_gen.scratch import BadFile, Scratch, Summary
 from models.dataset import DatasetInfo
+from models.errors import UserError
 
 # Index of a part; what becomes of each of its n images, int8 [n].
 Fate = tuple[int, np.ndarray]

@@ -19,7 +19,6 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.types import Artifact, artifact_utils
 
 from components import examples
-from models.errors import UserError
 from components.example_gen.convert import Convert
 from components.example_gen.decide import decide
 from components.example_gen.options import DataOptions
@@ -27,6 +26,7 @@ from components.example_gen.scratch import Scratch, json_line
 from components.example_gen.sources import Source, open_source
 from components.example_gen.write import write_shards
 from models.dataset import DatasetInfo
+from models.errors import UserError
 
 QUARANTINE_FILE = "quarantine.jsonl"
 DUPLICATES_FILE = "duplicates.jsonl"

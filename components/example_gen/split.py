@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.errors import UserError
 from components.example_gen.options import DataOptions
 from components.example_gen.sources.base import RawImage
+from models.errors import UserError
 
 # 37 bytes an image.
 ROW = np.dtype(

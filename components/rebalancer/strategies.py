@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from models.errors import UserError
 from components.rebalancer.options import RebalanceOptions, WeightKind
+from models.errors import UserError
 
 
 def target_counts(options: RebalanceOptions, counts: Sequence[int], classes: Sequence[str]) -> dict[str, int]:

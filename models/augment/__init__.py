@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from models.augment.options import AugmentOptions, check_operations
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from models.augment.augmentation import Augmentation
 
 
 def build_augmentation(
-    options: AugmentOptions, image_shape: Sequence[int], rarity: np.ndarray
+    options: AugmentOptions, image_shape: Sequence[int], rarity: "np.ndarray"
 ) -> "Augmentation | None":
     """The augmentation of the policy that is configured; None for `none`.
 

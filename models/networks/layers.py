@@ -1,35 +1,145 @@
-"""Layers that Keras has not, or has in a form that loses the label or disturbs the discriminator."""
+"""Layers that Keras has not, or has in a form that loses the label or depends on the number of devices."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from models.replicas import draw_rows, replicas
+
+BATCH_NORM_MOMENTUM = 0.9
+
+
+def batch_norm(**options: Any) -> keras.layers.BatchNormalization:
+    """Batch normalization over the whole batch, on however many devices it is."""
+    return keras.layers.BatchNormalization(
+        momentum=BATCH_NORM_MOMENTUM, synchronized=replicas() > 1, **options
+    )  # synchronized only where it must be: it computes the variance in a way that rounds more
+
+
+class _Seeds(keras.random.SeedGenerator):
+    """Keras's generator of seeds, which devices may advance together: all of them draw the same."""
+
+    state: keras.Variable
+
+    def __init__(self) -> None:
+        super().__init__()  # from Python's random numbers, see `keras.utils.set_random_seed`
+        self.state = keras.Variable(
+            self.state.numpy(),
+            dtype=self.state.dtype,
+            trainable=False,
+            aggregation="only_first_replica",
+            name="seed_generator_state",
+        )
+
+    def next(self, ordered: bool = True) -> tf.Tensor:
+        """Seed int64 [2] that was not given before."""
+        return tf.cast(super().next(ordered), tf.int64)
+
 
 @keras.saving.register_keras_serializable("tailgan")
-class ClassEmbedding(keras.layers.Layer):
-    """One row of a [K, units] table for each label: [n] int -> [n, units] float32.
+class Dropout(keras.layers.Layer):
+    """Sets a part `rate` of x [n, ...] to zero in training, and divides the rest by 1 - rate.
 
-    Looked up by a product with one-hot rows: gradients are dense then, and summed in the same order every time.
+    Unlike Keras's, it drops the same on one device as on many.
     """
 
-    def __init__(self, classes: int, units: int, initializer: str | keras.Initializer, **kwargs: Any):
+    def __init__(self, rate: float, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.rate = rate
+        self.seeds = _Seeds()
+
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        if not training:
+            return x
+        seed = self.seeds.next()
+        uniform = draw_rows(lambda n: tf.random.stateless_uniform([n, *x.shape[1:]], seed), tf.shape(x)[0])
+        return tf.where(uniform < self.rate, tf.zeros((), x.dtype), x / (1 - self.rate))
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "rate": self.rate}
+
+
+class _ClassCode(keras.layers.Layer):
+    """What a class is given as, [n] int -> [n, units], and in training the noise on it.
+
+    A label of -1 gets zeros.
+    """
+
+    def __init__(self, classes: int, units: int, noise: Sequence[float] | None = None, **kwargs: Any):
+        """Takes the sizes.
+
+        Args:
+          classes: number of classes, K.
+          units: numbers of a code.
+          noise: standard deviation of each class's noise, K numbers; none at all if not given.
+        """
         super().__init__(**kwargs)
         self.classes, self.units = classes, units
-        self.initializer = keras.initializers.get(initializer)
+        self.noise = None if noise is None else [float(value) for value in noise]
+        if self.noise is not None:
+            self.seeds = _Seeds()
 
-    def build(self, input_shape: Any) -> None:
-        self.table = self.add_weight(name="table", shape=(self.classes, self.units), initializer=self.initializer)
+    def _one_hot(self, labels: tf.Tensor) -> tf.Tensor:
+        return tf.one_hot(labels, self.classes, dtype=self.compute_dtype)
 
-    def call(self, labels: tf.Tensor) -> tf.Tensor:
-        return tf.one_hot(labels, self.classes, dtype=self.compute_dtype) @ tf.convert_to_tensor(self.table)
+    def _noisy(self, codes: tf.Tensor, labels: tf.Tensor, training: bool) -> tf.Tensor:
+        if self.noise is None or not training:
+            return codes
+        seed = self.seeds.next()
+        normal = draw_rows(lambda n: tf.random.stateless_normal([n, self.units], seed), tf.shape(labels)[0])
+        deviation = tf.linalg.matvec(tf.one_hot(labels, self.classes), tf.constant(self.noise))
+        return codes + tf.cast(deviation[:, None] * normal, codes.dtype)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return (*input_shape, self.units)
 
     def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "classes": self.classes, "noise": self.noise}
+
+
+@keras.saving.register_keras_serializable("tailgan")
+class OneHot(_ClassCode):
+    """The one-hot code of each label: [n] int -> [n, K]."""
+
+    def __init__(self, classes: int, noise: Sequence[float] | None = None, **kwargs: Any):
+        super().__init__(classes, classes, noise, **kwargs)
+
+    def call(self, labels: tf.Tensor, training: bool = False) -> tf.Tensor:
+        return self._noisy(self._one_hot(labels), labels, training)
+
+
+@keras.saving.register_keras_serializable("tailgan")
+class ClassEmbedding(_ClassCode):
+    """One row of a [K, units] table for each label: [n] int -> [n, units].
+
+    Looked up by a product with one-hot rows: gradients are dense then, and summed in the same order every time.
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        units: int,
+        initializer: str | keras.Initializer,
+        noise: Sequence[float] | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(classes, units, noise, **kwargs)
+        self.initializer = keras.initializers.get(initializer)
+
+    def build(self, input_shape: Any) -> None:
+        self.table = self.add_weight(name="table", shape=(self.classes, self.units), initializer=self.initializer)
+
+    def call(self, labels: tf.Tensor, training: bool = False) -> tf.Tensor:
+        return self._noisy(self._one_hot(labels) @ tf.convert_to_tensor(self.table), labels, training)
+
+    def get_config(self) -> dict[str, Any]:
         initializer = keras.initializers.serialize(self.initializer)
-        return {**super().get_config(), "classes": self.classes, "units": self.units, "initializer": initializer}
+        return {**super().get_config(), "units": self.units, "initializer": initializer}
 
 
 @keras.saving.register_keras_serializable("tailgan")
@@ -39,15 +149,17 @@ class ConditionalBatchNormalization(keras.layers.Layer):
     (x [n, ..., c], labels [n] int) -> gain[label] * normalized(x) + bias[label]. Gains begin at 1, biases at 0.
     """
 
-    def __init__(self, classes: int, momentum: float = 0.9, **kwargs: Any):
+    def __init__(self, classes: int, noise: Sequence[float] | None = None, **kwargs: Any):
+        """Takes the number of classes, and the noise on their gains and biases in training, see `ClassEmbedding`."""
         super().__init__(**kwargs)
-        self.classes, self.momentum = classes, momentum
+        self.classes, self.noise = classes, noise
 
     def build(self, input_shape: Any) -> None:
         features, labels = input_shape
-        self.norm = keras.layers.BatchNormalization(momentum=self.momentum, center=False, scale=False, name="norm")
-        self.gain = ClassEmbedding(self.classes, features[-1], "ones", name="gain")
-        self.bias = ClassEmbedding(self.classes, features[-1], "zeros", name="bias")
+        self.norm = batch_norm(center=False, scale=False, name="norm", dtype=self.dtype_policy)
+        tables = {"classes": self.classes, "units": features[-1], "noise": self.noise, "dtype": self.dtype_policy}
+        self.gain = ClassEmbedding(initializer="ones", name="gain", **tables)
+        self.bias = ClassEmbedding(initializer="zeros", name="bias", **tables)
         self.norm.build(features)
         self.gain.build(labels)
         self.bias.build(labels)
@@ -55,75 +167,21 @@ class ConditionalBatchNormalization(keras.layers.Layer):
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor], training: bool = False) -> tf.Tensor:
         x, labels = inputs
         broadcast = (-1, *(1,) * (len(x.shape) - 2), x.shape[-1])
-        gain, bias = (tf.reshape(table(labels), broadcast) for table in (self.gain, self.bias))
+        gain, bias = (tf.reshape(table(labels, training=training), broadcast) for table in (self.gain, self.bias))
         return gain * self.norm(x, training=training) + bias
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape[0]
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "classes": self.classes, "momentum": self.momentum}
-
-
-class _SpectralNorm:
-    """For a layer with a `kernel`: kernel / sigma takes its place (Miyato et al. 2018, eq. 8 and algorithm 1).
-
-    sigma is the largest singular value of the kernel as a [fan-in, units] matrix, estimated by one step of power
-    iteration in each call with `training=True`. The kernel itself is left alone and gradients pass through sigma. The
-    vector `u` [units] changes in those calls only, so not while the generator trains.
-    """
-
-    kernel: Any
-    add_weight: Any
-
-    def _add_singular_vector(self) -> None:
-        initializer = keras.initializers.RandomNormal()
-        self.u = self.add_weight(name="u", shape=(self.kernel.shape[-1],), initializer=initializer, trainable=False)
-
-    def _normalized_kernel(self, training: bool) -> tf.Tensor:
-        kernel = tf.convert_to_tensor(self.kernel)
-        matrix = tf.reshape(kernel, (-1, kernel.shape[-1]))
-        constant = tf.stop_gradient(matrix)
-        u = tf.convert_to_tensor(self.u)
-        v = tf.math.l2_normalize(tf.linalg.matvec(constant, u))
-        if training:
-            u = tf.math.l2_normalize(tf.linalg.matvec(constant, v, transpose_a=True))
-            self.u.assign(u)
-        sigma = tf.tensordot(v, tf.linalg.matvec(matrix, tf.math.l2_normalize(u)), 1)
-        return kernel / sigma
-
-
-@keras.saving.register_keras_serializable("tailgan")
-class SpectralConv2D(_SpectralNorm, keras.layers.Conv2D):
-    """`keras.layers.Conv2D` with a spectrally normalized kernel: [n, H, W, c] -> [n, H', W', filters]."""
-
-    def build(self, input_shape: Any) -> None:
-        super().build(input_shape)
-        self._add_singular_vector()
-
-    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        out = self.convolution_op(inputs, self._normalized_kernel(training))
-        return self.activation(out + tf.convert_to_tensor(self.bias))
-
-
-@keras.saving.register_keras_serializable("tailgan")
-class SpectralDense(_SpectralNorm, keras.layers.Dense):
-    """`keras.layers.Dense` with a spectrally normalized kernel: [n, c] -> [n, units]."""
-
-    def build(self, input_shape: Any) -> None:
-        super().build(input_shape)
-        self._add_singular_vector()
-
-    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        out = tf.matmul(inputs, self._normalized_kernel(training))
-        return self.activation(out + tf.convert_to_tensor(self.bias))
+        return {**super().get_config(), "classes": self.classes, "noise": self.noise}
 
 
 @keras.saving.register_keras_serializable("tailgan")
 class Projection(keras.layers.Layer):
     """The conditional part of a projection discriminator (Miyato & Koyama 2018, eq. 3).
 
-    (h [n, d], labels [n] int) -> <embedding[label], h>, [n].
+    (h [n, d], labels [n] int) -> <embedding[label], h>, [n]; 0 for a label of -1.
     """
 
     def __init__(self, classes: int, **kwargs: Any):
@@ -132,7 +190,9 @@ class Projection(keras.layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         features, labels = input_shape
-        self.embedding = ClassEmbedding(self.classes, features[-1], "glorot_uniform", name="embedding")
+        self.embedding = ClassEmbedding(
+            self.classes, features[-1], "glorot_uniform", name="embedding", dtype=self.dtype_policy
+        )
         self.embedding.build(labels)
 
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
@@ -144,3 +204,40 @@ class Projection(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "classes": self.classes}
+
+
+@keras.saving.register_keras_serializable("tailgan")
+class JoinCode(keras.layers.Layer):
+    """(images [n, H, W, C], codes [n, d]) -> [n, H, W, C + d]: each code as d constant channels."""
+
+    def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        images, codes = inputs
+        maps = tf.broadcast_to(codes[:, None, None, :], tf.concat([tf.shape(images)[:3], tf.shape(codes)[1:]], 0))
+        return tf.concat([images, maps], axis=-1)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        images, codes = input_shape
+        return (*images[:-1], images[-1] + codes[-1])
+
+
+@keras.saving.register_keras_serializable("tailgan")
+class WhereLabelled(keras.layers.Layer):
+    """(a [n], b [n], labels [n] int) -> a where there is a label, b where it is -1."""
+
+    def call(self, inputs: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        a, b, labels = inputs
+        return tf.where(labels < 0, b, a)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape[0]
+
+
+@keras.saving.register_keras_serializable("tailgan")
+class GlobalSumPooling2D(keras.layers.Layer):
+    """x [n, H, W, c] -> sums over all pixels [n, c]."""
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_sum(x, axis=(1, 2))
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        return (input_shape[0], input_shape[-1])

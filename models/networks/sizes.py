@@ -1,47 +1,48 @@
-"""Which image sizes the networks make. Plain Python, so that a configuration can be checked without TensorFlow."""
+"""Sizes of feature maps, for images of any size."""
 
 from collections.abc import Sequence
 
-SMALLEST, LARGEST = 4, 512
-
-
-def allowed_sides() -> list[int]:
-    """All sides that networks make: 4, 7 or 8 times a power of two, 4 to 512."""
-    powers = [2**i for i in range(LARGEST.bit_length())]
-    return sorted(side for part in (1, 7) for power in powers if SMALLEST <= (side := part * power) <= LARGEST)
-
-
-def check_image_size(shape: Sequence[int]) -> None:
-    """Accepts (H, W) or (H, W, C) whose sides are 4, 7 or 8 times a power of two.
-
-    Raises:
-      ValueError: naming the nearest sides that are allowed.
-    """
-    allowed = allowed_sides()
-    for side in shape[:2]:
-        if side not in allowed:
-            nearest = [a for a in allowed if a < side][-1:] + [a for a in allowed if a > side][:1]
-            raise ValueError(
-                f"an image side of {side} pixels does not fit the networks: sides are 4, 7 or 8 times a power of two, "
-                f"{SMALLEST} to {LARGEST}; the nearest: {' and '.join(map(str, nearest))}"
-            )
+INNERMOST = 7  # sides are halved while they are longer than this
+MAX_GROWTH = 8  # channels are at most so many times those next to the image
 
 
 def halvings(shape: Sequence[int]) -> int:
-    """How often both sides are halved between the image and the innermost feature map.
+    """How often both sides are halved, rounding up, between the image and the innermost feature map.
 
-    A side of 7 * 2^k is halved down to 7, one of 2^k down to 4, but twice at least; where the sides differ, the one
-    that can be halved less often decides.
+    Down to 4 to 7 pixels, but sides of 4 and 8 twice; where sides differ, the one that is halved less often decides.
 
-    >>> halvings((8, 8, 1)), halvings((28, 28, 1)), halvings((32, 32, 3)), halvings((7, 7, 1))
-    (2, 2, 3, 0)
+    >>> [halvings((side, side)) for side in (7, 8, 28, 30, 32, 512)]
+    [0, 2, 2, 3, 3, 7]
 
     Args:
-      shape: (H, W) or (H, W, C), as `check_image_size` accepts it.
+      shape: (H, W) or (H, W, C).
     """
     return min(_halvings_of(side) for side in shape[:2])
 
 
 def _halvings_of(side: int) -> int:
-    twos = (side & -side).bit_length() - 1
-    return twos if side % 7 == 0 else max(2, twos - 2)
+    if side in (4, 8):
+        return 2
+    times = 0
+    while side > INNERMOST:
+        side, times = -(-side // 2), times + 1
+    return times
+
+
+def innermost(shape: Sequence[int]) -> tuple[int, int]:
+    """Height and width of the innermost feature map; doubled `halvings` times, they are the image's or more.
+
+    >>> innermost((33, 47))
+    (5, 6)
+    """
+    scale = 2 ** halvings(shape)
+    return -(-shape[0] // scale), -(-shape[1] // scale)
+
+
+def channels(width: int, halved: int) -> int:
+    """Channels of a feature map whose sides are the image's, halved `halved` times.
+
+    >>> [channels(24, halved) for halved in range(5)]
+    [24, 48, 96, 192, 192]
+    """
+    return width * min(2**halved, MAX_GROWTH)

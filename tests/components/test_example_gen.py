@@ -16,11 +16,11 @@ from tfx.orchestration.portable import data_types
 from tfx.types import standard_artifacts
 
 from components import examples
-from models.errors import UserError
 from components.example_gen import component, executor, split
 from components.example_gen.images import ingest
 from components.example_gen.options import DataOptions, LongTail
 from models.dataset import DatasetInfo
+from models.errors import UserError
 
 DATA = Path(os.environ.get("TAILGAN_DATA", Path(__file__).resolve().parents[3] / "shared"))
 CLASSES = ("break", "fray", "good ü")

@@ -10,11 +10,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from models.errors import UserError
 from components.example_gen.images import BadImage, ingest
 from components.example_gen.options import DataOptions
 from components.example_gen.sources import open_source
 from components.example_gen.sources.base import chunk_count
+from models.errors import UserError
 
 DATA = Path(os.environ.get("TAILGAN_DATA", Path(__file__).resolve().parents[3] / "shared"))
 

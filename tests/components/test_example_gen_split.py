@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.errors import UserError
 from components.example_gen import split
 from components.example_gen.options import DataOptions, LongTail
 from components.example_gen.sources import RawImage
+from models.errors import UserError
 
 CLASSES = ("a", "b", "c")
 

@@ -14,10 +14,10 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.types import standard_artifacts
 
 from components import examples
-from models.errors import UserError
 from components.rebalancer import executor
 from components.rebalancer.options import RebalanceOptions
 from models.dataset import DatasetInfo
+from models.errors import UserError
 
 CLASSES = ("good", "break", "fray")
 COUNTS = (40, 11, 3)

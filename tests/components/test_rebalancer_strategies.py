@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.errors import UserError
 from components.rebalancer.options import RebalanceOptions
 from components.rebalancer.strategies import class_weights, target_counts
+from models.errors import UserError
 
 CLASSES = ("good", "break", "fray")
 COUNTS = (952, 85, 32)

@@ -142,7 +142,7 @@ def test_trainings_that_differ_lie_in_directories_of_their_own(digits, tmp_path)
     assert directory(*base) == directory(*base)
     assert len({directory(*args) for args in (base, *others)}) == 6
     assert json.loads((directory(*base) / "training.json").read_text())["options"]["width"] == 8
-    saved_otherwise = base[0].model_copy(update={"checkpoint_every": 7, "keep_checkpoints": 9})
+    saved_otherwise = base[0].model_copy(update={"checkpoint_every": 7, "keep_checkpoints": 9, "monitor": {"every": 3}})
     assert directory(saved_otherwise, *base[1:]) == directory(*base)
 
 
@@ -177,5 +177,13 @@ def test_run_fn_writes_a_generator_and_its_history(fn_args):
         "d_fake",
         "d_gradient",
         "g_gradient",
+        "d_train",
+        "d_heldout",
+        "d_generated",
+        "overfitting",
+        "diversity",
+        "diversity_worst",
+        "diversity_by_class",
     }
     assert row["step"] == 2
+    assert {"samples", "tensorboard", "showcase.npz"} <= {path.name for path in Path(args.model_run_dir).iterdir()}

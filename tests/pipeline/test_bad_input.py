@@ -47,7 +47,15 @@ def laughs() -> str:
         ("gan:\n  steps: 1\n  steps: 2\n", r"bad\.yaml:3: key `steps` stands in line 2 already"),
         ("gan: 3\n", r"bad\.yaml:1: `gan`: a section of keys \(.*steps.*\), not 3"),
         ("seed: -1\n", r"bad\.yaml:1: `seed`: .*greater than or equal to 0, not -1"),
-        ("data:\n  image_size: 10\n", r"bad\.yaml:2: `data\.image_size`: .* of 10 pixels .* nearest: 8 and 14"),
+        ("data:\n  image_size: 3\n", r"bad\.yaml:2: `data\.image_size`: sides must be 4 to 512 pixels, not 3 x 3"),
+        ("gan: {loss: acgan}\n", r"bad\.yaml:1: `gan`: `loss: acgan` .* needs `discriminator\.conditioning: acgan`"),
+        ("gan: {discriminator: {conditioning: acgan}}\n", r".*no loss but `acgan` trains; not `loss: hinge`"),
+        ("gan: {discriminator: {norm: batch}}\n", r".*`gan\.discriminator`: .* set `joint_batch: false`, .*"),
+        ("gan: {generator: {norm: layer}}\n", r".*no place where `generator\.conditioning` is conditional_.*"),
+        (
+            "gan: {latent: {tail_noise: 1}, generator: {conditioning: none}}\n",
+            r".*`latent\.tail_noise` needs a class to act on.*",
+        ),
         ("gate:\n  rules: [fidd <= 2]\n", r"bad\.yaml:2: `gate\.rules`: unknown figure `fidd`; did you mean `fid`\?.*"),
         (
             "gate: {rules: [label_agreement >= 1.5]}\n",

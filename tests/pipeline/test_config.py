@@ -88,7 +88,7 @@ def test_a_fault_in_an_override_names_the_override(write):
         ("gate: {rules: [fidd <= 2]}", "unknown figure `fidd`; did you mean `fid`?"),
         ("gate: {rules: [fid = 2]}", "not of the form"),
         ("gate: {not_worse: {kid: -1}}", "margin of `kid` must be at least 0"),
-        ("data: {image_size: 30}", "30"),
+        ("data: {image_size: 3}", "sides must be 4 to 512 pixels, not 3 x 3"),
         ("data: {group_by: '('}", "not a regular expression"),
         ("data: {source: tfds}", "source `tfds` needs `data.dataset`"),
         ("gan: {augment: {policy: classic, operations: {mirror: 1}}}", "unknown key `gan.augment.operations.mirror`"),

@@ -1,8 +1,8 @@
 """Where images come from: one module a source, one interface (base.py)."""
 
-from models.errors import UserError
 from components.example_gen.options import DataOptions
 from components.example_gen.sources.base import Chunk, RawImage, Source, Split
+from models.errors import UserError
 
 __all__ = ["Chunk", "RawImage", "Source", "Split", "open_source"]
 

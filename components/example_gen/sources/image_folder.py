@@ -7,9 +7,9 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from models.errors import UserError
 from components.example_gen.images import BadImage
 from components.example_gen.sources.base import RawImage, Split, chunk_count
+from models.errors import UserError
 
 SPLIT_NAMES: dict[str, Split] = {
     "train": "train",

@@ -10,8 +10,8 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import file_adapters
 
-from models.errors import UserError
 from components.example_gen.sources.base import RawImage, Split, chunk_count, ranges
+from models.errors import UserError
 
 _SPLITS: dict[str, Split] = {"train": "train", "validation": "eval", "test": "eval"}
 

@@ -51,7 +51,7 @@ assert np.any(one[1] != images)
 
 @pytest.fixture(scope="module")
 def gan(digits):
-    return training.build(SMALL, digits.train, 10, {}, seed=0)
+    return training.build(SMALL, digits.train, "0123456789", {}, seed=0)
 
 
 def batch(examples, count=32):
@@ -91,8 +91,8 @@ def test_images_whose_label_is_hidden_are_augmented_alike_on_both_sides(gan, dig
 
 @pytest.mark.parametrize("policy", ["classic", "diffaugment", "ada"])
 def test_a_policy_trains(digits, policy):
-    gan = training.build(SMALL, digits.train, 10, {}, seed=0)
-    gan.augmentation = build_augmentation(AugmentOptions(policy=policy), (8, 8, 1), np.ones(10))
+    options = SMALL.model_copy(update={"augment": AugmentOptions(policy=policy)})
+    gan = training.build(options, digits.train, "0123456789", {}, seed=0)
     for _ in range(4):
         figures = gan.train_step(batch(digits.train))
     assert all(np.isfinite(float(figure)) for figure in figures.values())

@@ -1,43 +1,41 @@
-"""Which image sizes the networks make."""
+"""Sizes of feature maps."""
 
 import doctest
-import subprocess
-import sys
 
 import pytest
 
 from models.networks import sizes
 
 
-@pytest.mark.parametrize("side", [4, 7, 8, 14, 16, 28, 32, 56, 64, 128, 224, 512])
-def test_sides_of_4_7_or_8_times_a_power_of_two_are_allowed(side):
-    sizes.check_image_size((side, side, 3))
-
-
-@pytest.mark.parametrize(("side", "nearest"), [(30, "28 and 32"), (9, "8 and 14"), (3, "4"), (1000, "512"), (0, "4")])
-def test_others_are_refused_with_the_nearest(side, nearest):
-    for shape in ((side, 8), (8, side, 1)):
-        with pytest.raises(ValueError, match=rf"side of {side} pixels .*the nearest: {nearest}$"):
-            sizes.check_image_size(shape)
-
-
-def test_channels_are_no_side():
-    sizes.check_image_size((8, 8, 3))
-
-
 @pytest.mark.parametrize(
-    ("shape", "times"),
-    [((8, 8), 2), ((16, 16), 2), ((28, 28), 2), ((32, 32), 3), ((64, 64), 4), ((7, 7), 0), ((32, 28), 2), ((4, 4), 2)],
+    ("shape", "times", "base"),
+    [
+        ((8, 8), 2, (2, 2)),
+        ((16, 16), 2, (4, 4)),
+        ((28, 28), 2, (7, 7)),
+        ((32, 32), 3, (4, 4)),
+        ((64, 64), 4, (4, 4)),
+        ((7, 7), 0, (7, 7)),
+        ((4, 4), 2, (1, 1)),
+        ((32, 28), 2, (8, 7)),
+        ((30, 30), 3, (4, 4)),
+        ((9, 9), 1, (5, 5)),
+        ((33, 47), 3, (5, 6)),
+        ((16, 512), 2, (4, 128)),
+    ],
 )
-def test_halvings_reach_a_base_of_whole_pixels(shape, times):
+def test_the_innermost_map(shape, times, base):
     assert sizes.halvings(shape) == times
-    assert all(side % 2**times == 0 for side in shape)
+    assert sizes.innermost(shape) == base
 
 
-def test_the_example_holds():
+@pytest.mark.parametrize("side", range(4, 513))
+def test_doubled_it_covers_the_image_with_little_to_crop(side):
+    scale = 2 ** sizes.halvings((side, side))
+    (doubled, _) = (part * scale for part in sizes.innermost((side, side)))
+    assert side <= doubled < side + scale
+    assert sizes.innermost((side, side))[0] <= sizes.INNERMOST
+
+
+def test_the_examples_hold():
     assert doctest.testmod(sizes).failed == 0
-
-
-def test_a_size_is_checked_without_tensorflow():
-    program = "import sys, models.networks.sizes; assert not {'tensorflow', 'keras'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", program], check=True)

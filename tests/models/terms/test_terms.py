@@ -75,7 +75,7 @@ from models.data import Examples, training_batches
 rng = np.random.default_rng(0)
 images = rng.integers(0, 256, (8, 8, 8, 1)).astype(np.uint8)
 examples = Examples(images, np.arange(8) % 2, np.ones(8, np.float32), np.array([b""] * 8))
-gan = training.build(options, examples, 2, {}, 0)
+gan = training.build(options, examples, "ab", {}, 0)
 history = gan.fit(training_batches(examples, 4, 0), steps_per_epoch=2, shuffle=False, verbose=0).history
 assert history["d_drift"][0] > 0, history
 print("TRAINED")
@@ -109,7 +109,7 @@ def test_a_term_that_is_named_takes_part_and_one_that_is_null_does_not(step):
 def test_terms_train_together_lazy_ones_too_and_their_state_is_part_of_the_checkpoint(digits):
     terms = {"gradient_penalty": {"every": 2}, "r1": {"every": 3}, "lecam": {"start_step": 0}}
     options = GANOptions(steps=4, width=4, batch_size=8, discriminator_steps=2, loss="relativistic", terms=terms)
-    gan = training.build(options, digits.train, 10, {}, 0)
+    gan = training.build(options, digits.train, "0123456789", {}, 0)
     batches = training_batches(digits.train, 16, 0)
     history = gan.fit(batches, steps_per_epoch=4, shuffle=False, verbose=0).history
     assert all(np.isfinite(history[f"d_{name}"][0]) and history[f"d_{name}"][0] > 0 for name in terms)
