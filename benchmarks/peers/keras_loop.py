@@ -53,9 +53,9 @@ def main() -> None:
             rows = random.integers(0, len(images), size)
             noise = random.standard_normal((size, latent), np.float32)
             wanted = random.integers(0, CLASSES, size)
-            fake = generator([noise, wanted])
+            fake = generator([noise, wanted]).numpy()
             discriminator.trainable = True
-            discriminator.train_on_batch([to_float(images[rows]), labels[rows]], ones)
+            discriminator.train_on_batch([to_float(images[rows]).numpy(), labels[rows]], ones)
             discriminator.train_on_batch([fake, wanted], zeros)
             discriminator.trainable = False
             combined.train_on_batch([noise, wanted], ones)

@@ -25,8 +25,8 @@ def resident() -> float:
 def train(options: GANOptions, side: int) -> float:
     """A training by `models.training`, checkpoints and all; wall seconds."""
     data = examples(2048, [side, side, 1])
-    gan = training.build(options, data, [str(label) for label in range(CLASSES)], {}, seed=0)
     with tempfile.TemporaryDirectory() as folder:
+        gan = training.build(options, data, [str(label) for label in range(CLASSES)], {}, 0, Path(folder))
         start = time.perf_counter()
         training.train(gan, options, data, 0, Path(folder))
         return time.perf_counter() - start
