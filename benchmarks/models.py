@@ -54,7 +54,9 @@ def trained(root: Path, options: dict) -> dict[str, float]:
     from models.export import Generator, export_generator
     from models.options import GANOptions
 
-    source, balanced = (_artifact(root, f"{node}/examples/*/dataset.json").parent for node in ("*ExampleGen", "Rebal*"))
+    source, balanced = (
+        _artifact(root, f"{node}/examples/*/dataset.json").parent for node in ("ExampleGen", "Rebalancer")
+    )
     info = DatasetInfo.load(str(source))
     examples = data.read(f"{balanced}/Split-train/*", info)
     parsed = GANOptions(**options)

@@ -2,7 +2,7 @@
 
 Peers take turns, a few seconds each, so that whatever else the machine does slows all of them; the rates are medians
 of the turns and the ratios medians of the ratios within a round. All have the same network, batch and threads, which
-is checked by the number of parameters. PyTorch is run by `.venv-peers/bin/python`, which `make bench` makes, or by the
+is checked by the number of parameters. PyTorch is run by `.venv-peers/bin/python`, which `make peers` makes, or by the
 interpreter that TAILGAN_PEERS_PYTHON names.
 """
 
@@ -89,7 +89,10 @@ def side_by_side(title: str, peers: list[Peer], steps: int, rounds: int) -> None
     turns = [[peer.seconds(steps) / steps for peer in peers] for _ in range(rounds)]
     for peer, times in zip(peers, zip(*turns, strict=True), strict=True):
         ratio = median(time / own for time, (own, *_) in zip(times, turns, strict=True))
-        print(f"| {title} | {peer.name} | {1000 * median(times):.1f} | {1 / median(times):.1f} | {ratio:.2f} |", flush=True)
+        print(
+            f"| {title} | {peer.name} | {1000 * median(times):.1f} | {1 / median(times):.1f} | {ratio:.2f} |",
+            flush=True,
+        )
     for peer in peers:
         peer.end()
 
