@@ -38,7 +38,7 @@ bench: install peers  ## The benchmarks, each a table; downloads PyTorch to comp
 	@for file in benchmarks/{demo,ingest,startup,train_step}.py; do echo "== $$file"; $(PY) "$$file" || exit 1; done
 
 results-models: install  ## Every family of networks and every loss, trained on the digits: a table.
-	@$(PY) benchmarks/models.py
+	@$(PY) benchmarks/results_models.py
 
 peers: install  ## .venv-peers with what the benchmarks compare with.
 	@bash scripts/install.sh peers

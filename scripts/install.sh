@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes .venv hold exactly the packages of requirements.txt and this project, or with `lock` writes requirements.txt
-# anew, or with `peers` makes .venv-peers. Does nothing when .venv is up to date. Needs Python 3.11, 3.12 or 3.13; takes uv from PATH or gets it by pip.
+# anew, or with `peers` makes .venv-peers. Does nothing when they are up to date. Needs Python 3.11, 3.12 or 3.13;
+# takes uv from PATH or gets it by pip.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

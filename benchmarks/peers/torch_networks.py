@@ -4,6 +4,8 @@ Images are [n, C, H, W]. Conditional batch normalization in the generator; proje
 discriminator.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -157,7 +159,7 @@ class ResNetDiscriminator(_Discriminator):
         sizes = [image_channels, *(width << halved for halved in range(1, times + 1)), width << times]
         self.blocks = nn.ModuleList(
             _DownBlock(before, after, down=stage < times, first=stage == 0)
-            for stage, (before, after) in enumerate(zip(sizes, sizes[1:], strict=False))
+            for stage, (before, after) in enumerate(pairwise(sizes))
         )
 
     def features(self, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Every family of networks and every loss on the demo's digits: `python benchmarks/models.py [STEPS]` (default 1000).
+"""Every family of networks and every loss on the digits: `python benchmarks/results_models.py [STEPS]` (default 1000).
 
 Data and judge are made once, by a run of `configs/digits.yaml`; then each configuration is trained by `models.training`
 and judged as the pipeline's Evaluator does. Prints a table. Two trainings at a time, one thread each: on two cores that
@@ -60,7 +60,7 @@ def trained(root: Path, options: dict) -> dict[str, float]:
     info = DatasetInfo.load(str(source))
     examples = data.read(f"{balanced}/Split-train/*", info)
     parsed = GANOptions(**options)
-    hyperparameters = {"counts_before": list(info.counts["train"])}
+    hyperparameters = json.loads(_artifact(root, "Rebalancer/hyperparameters/*/best_hyperparameters.txt").read_text())
     with tempfile.TemporaryDirectory() as folder:
         gan = training.build(parsed, examples, info.classes, hyperparameters, 0, Path(folder))
         start = time.monotonic()
