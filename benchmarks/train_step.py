@@ -60,23 +60,25 @@ class Peer:
             cwd=HOME, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             text=True,
         )  # fmt: skip
+        assert self._process.stdin and self._process.stdout
+        self._told, self._answers = self._process.stdin, self._process.stdout
         self.about = json.loads(self._answer())
 
     def _answer(self) -> str:
-        line = self._process.stdout.readline()
+        line = self._answers.readline()
         if not line:
             sys.exit(f"the peer `{self.name}` has ended with exit code {self._process.wait()}")
         return line
 
     def seconds(self, steps: int) -> float:
         """Wall seconds of so many steps."""
-        self._process.stdin.write(f"{steps}\n")
-        self._process.stdin.flush()
+        self._told.write(f"{steps}\n")
+        self._told.flush()
         return float(self._answer())
 
     def end(self) -> None:
         """Lets it go."""
-        self._process.stdin.close()
+        self._told.close()
         self._process.wait()
 
 
