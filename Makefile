@@ -2,14 +2,14 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast lint format bench lock clean
+.PHONY: help install demo test test-fast lint format bench results-models peers lock clean
 
 PY := .venv/bin/python
 # What is on a screen should be what a test checks, and nothing else.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 help:  ## This list.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
 install:  ## .venv with exactly the tested packages; does nothing when it has them.
 	@bash scripts/install.sh
@@ -34,12 +34,18 @@ format: install  ## The formatter, and the fixes that are safe.
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 
-bench: install  ## The benchmarks, each a table.
-	@for file in benchmarks/*.py; do echo "== $$file"; $(PY) "$$file" || exit 1; done
+bench: install peers  ## The benchmarks, each a table; downloads PyTorch to compare with.
+	@for file in benchmarks/{demo,ingest,startup,train_step}.py; do echo "== $$file"; $(PY) "$$file" || exit 1; done
+
+results-models: install  ## Every family of networks and every loss, trained on the digits: a table.
+	@$(PY) benchmarks/results_models.py
+
+peers: install  ## .venv-peers with what the benchmarks compare with.
+	@bash scripts/install.sh peers
 
 lock: install  ## requirements.txt anew from pyproject.toml.
 	@bash scripts/install.sh lock
 
 clean:  ## Removes .venv and caches; results under runs/ stay.
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-peers build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

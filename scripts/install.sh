@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes .venv hold exactly the packages of requirements.txt and this project, or with `lock` writes requirements.txt
-# anew. Does nothing when .venv is up to date. Needs Python 3.11, 3.12 or 3.13; takes uv from PATH or gets it by pip.
+# anew, or with `peers` makes .venv-peers. Does nothing when they are up to date. Needs Python 3.11, 3.12 or 3.13;
+# takes uv from PATH or gets it by pip.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -71,8 +72,21 @@ install() {
   say "done"
 }
 
+# Kept apart from .venv: nothing of the product needs it, and it is large.
+peers() {
+  prepare
+  local stamp=.venv-peers/.installed
+  cmp -s benchmarks/peers.txt "$stamp" && return
+  say "installing benchmarks/peers.txt into .venv-peers"
+  "$uv" venv --quiet --clear --python "$venv_python" .venv-peers
+  "$uv" pip install --quiet --python .venv-peers/bin/python --torch-backend cpu --requirement benchmarks/peers.txt ||
+    { say "PyTorch could not be installed: its rows will be left out" && rm -rf .venv-peers && return; }
+  cp benchmarks/peers.txt "$stamp"
+}
+
 case "${1:-install}" in
   install) install ;;
+  peers) peers ;;
   lock) lock ;;
-  *) fail "unknown command \`$1\`; known: install, lock" ;;
+  *) fail "unknown command \`$1\`; known: install, lock, peers" ;;
 esac
