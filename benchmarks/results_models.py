@@ -50,6 +50,7 @@ def trained(root: Path, options: dict) -> dict[str, float]:
     from components.evaluator import figures
     from components.evaluator.judge import Judge
     from models import data, training
+    from models.build import build_gan
     from models.dataset import DatasetInfo
     from models.export import Generator, export_generator
     from models.options import GANOptions
@@ -62,7 +63,7 @@ def trained(root: Path, options: dict) -> dict[str, float]:
     parsed = GANOptions(**options)
     hyperparameters = json.loads(_artifact(root, "Rebalancer/hyperparameters/*/best_hyperparameters.txt").read_text())
     with tempfile.TemporaryDirectory() as folder:
-        gan = training.build(parsed, examples, info.classes, hyperparameters, 0, Path(folder))
+        gan = build_gan(parsed, examples, info.classes, hyperparameters, 0, Path(folder))
         start = time.monotonic()
         training.train(gan, parsed, examples, 0, Path(folder))
         seconds = time.monotonic() - start

@@ -95,11 +95,13 @@ class Config(BaseModel):
     beam: BeamOptions = Field(BeamOptions(), description=BeamOptions.__doc__)
 
     @model_validator(mode="after")
-    def _augmentation_fits(self) -> "Config":
+    def _gan_fits_the_data(self) -> "Config":
         try:
             check_operations(self.gan.augment, (*self.data.image_size, self.data.channels))
         except ValueError as error:
             raise _KeyFault(str(error), "gan.augment.operations") from None
+        if self.gan.missing == "mask" and self.data.missing_pixels is None:
+            raise _KeyFault("`mask` needs `data.missing_pixels`, which says what marks a missing pixel", "gan.missing")
         if self.gan.missing == "mask" and self.gan.augment.policy == "classic":
             raise _KeyFault(
                 "`classic` would move the missing pixels of real images away from those hidden in generated ones "

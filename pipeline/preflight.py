@@ -22,7 +22,11 @@ def check(config: Config, where: Callable[[str], str]) -> None:
     """
     try:
         source = open_source(config.data)
-        if isinstance(config.rebalance.strategy, dict):
-            check_names(config.rebalance.strategy, source.classes)
+        for key, value in (
+            ("rebalance.strategy", config.rebalance.strategy),
+            ("gan.fake_labels", config.gan.fake_labels),
+        ):
+            if isinstance(value, dict):
+                check_names(value, source.classes, key)
     except UserError as fault:
         raise ConfigError(f"{where(fault.key or _KEYS[config.data.source])}: {fault}") from None

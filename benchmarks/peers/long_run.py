@@ -10,6 +10,7 @@ import keras
 from tailgan_step import CLASSES, examples
 
 from models import training
+from models.build import build_gan
 from models.options import GANOptions
 
 LONG = GANOptions(network="mlp", width=32, batch_size=16, steps=10_000)
@@ -26,7 +27,7 @@ def train(options: GANOptions, side: int) -> float:
     """A training by `models.training`, checkpoints and all; wall seconds."""
     data = examples(2048, [side, side, 1])
     with tempfile.TemporaryDirectory() as folder:
-        gan = training.build(options, data, [str(label) for label in range(CLASSES)], {}, 0, Path(folder))
+        gan = build_gan(options, data, [str(label) for label in range(CLASSES)], {}, 0, Path(folder))
         start = time.perf_counter()
         training.train(gan, options, data, 0, Path(folder))
         return time.perf_counter() - start

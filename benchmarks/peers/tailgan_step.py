@@ -8,11 +8,11 @@ import numpy as np
 import tensorflow as tf
 from serve import serve
 
+from models.build import build_gan
 from models.callbacks import steps_per_call
-from models.data import Examples, training_batches
+from models.data import Examples
 from models.gan import GAN
 from models.options import GANOptions
-from models.training import build
 
 CLASSES = 10
 
@@ -50,8 +50,8 @@ def main() -> None:
     warnings.filterwarnings("ignore", "Your input ran out of data", module="keras")
     options = GANOptions(**setting["gan"])
     data = examples(4096, setting["image_shape"])
-    gan = build(options, data, [str(label) for label in range(CLASSES)], {}, seed=0)
-    batches = training_batches(data, options.batch_size * options.discriminator_steps, seed=0)
+    gan = build_gan(options, data, [str(label) for label in range(CLASSES)], {}, seed=0)
+    batches = data.batches(options.batch_size, seed=0, at_once=options.discriminator_steps)
     if setting.get("constant"):
         batches = batches.take(1).cache().repeat()
     per_call = steps_per_call(options.steps)

@@ -30,7 +30,7 @@ def target_counts(options: RebalanceOptions, counts: Sequence[int], classes: Seq
     """
     n = np.asarray(counts, dtype=np.int64)
     explicit = options.strategy if isinstance(options.strategy, dict) else {}
-    check_names(explicit, classes)
+    check_names(explicit, classes, "rebalance.strategy")
     if explicit:
         target = np.array([explicit.get(name, count) for name, count in zip(classes, n, strict=True)])
     else:
@@ -64,8 +64,8 @@ def _resolve(options: RebalanceOptions, n: np.ndarray) -> np.ndarray:
     return np.maximum(np.rint(target).astype(np.int64), np.minimum(n, 1))
 
 
-def check_names(explicit: Iterable[str], classes: Sequence[str]) -> None:
-    """Refuses names that no class has.
+def check_names(explicit: Iterable[str], classes: Sequence[str], key: str) -> None:
+    """Refuses names, given by a key of the configuration, that no class has.
 
     Raises:
       UserError: with the nearest name and all of them.
@@ -74,7 +74,7 @@ def check_names(explicit: Iterable[str], classes: Sequence[str]) -> None:
         if name not in classes:
             near = difflib.get_close_matches(name, classes, n=1)
             hint = f"did you mean `{near[0]}`? " if near else ""
-            raise UserError(f"unknown class `{name}`; {hint}known: {', '.join(classes)}", key="rebalance.strategy")
+            raise UserError(f"unknown class `{name}`; {hint}known: {', '.join(classes)}", key=key)
 
 
 def effective_number(counts: np.ndarray, beta: float) -> np.ndarray:

@@ -181,11 +181,12 @@ def test_a_folder_not_laid_out_as_it_should_be_is_refused_before_anything_runs(t
     assert re.fullmatch(r"folder\.yaml:1: (" + message + ")", said), said
 
 
-def test_a_class_that_is_not_there_is_refused_with_the_nearest(tmp_path):
+@pytest.mark.parametrize(("section", "key"), [("rebalance", "strategy"), ("gan", "fake_labels")])
+def test_a_class_that_is_not_there_is_refused_with_the_nearest(tmp_path, section, key):
     fine(tmp_path / "images")
-    (tmp_path / "folder.yaml").write_text(FOLDER + "rebalance:\n  strategy: {fary: 30}\n")
+    (tmp_path / "folder.yaml").write_text(FOLDER + f"{section}:\n  {key}: {{fary: 30}}\n")
     said = refused(tmp_path, "folder.yaml")
-    assert said == "folder.yaml:3: `rebalance.strategy`: unknown class `fary`; did you mean `fray`? known: fray, free"
+    assert said == f"folder.yaml:3: `{section}.{key}`: unknown class `fary`; did you mean `fray`? known: fray, free"
 
 
 def test_a_group_rule_without_file_names_is_refused_where_it_stands(tmp_path):

@@ -93,7 +93,11 @@ def test_a_fault_in_an_override_names_the_override(write):
         ("data: {source: tfds}", "source `tfds` needs `data.dataset`"),
         ("gan: {augment: {policy: classic, operations: {mirror: 1}}}", "unknown key `gan.augment.operations.mirror`"),
         ("gan: {augment: {policy: ada, operations: {saturation: 1}}}", "`gan.augment.operations`: `saturation`: grey"),
-        ("gan: {missing: mask, augment: {policy: classic}}", "`gan.augment.policy`: `classic` would move the missing"),
+        ("gan: {missing: mask}", "`gan.missing`: `mask` needs `data.missing_pixels`"),
+        (
+            "{gan: {missing: mask, augment: {policy: classic}}, data: {missing_pixels: 0}}",
+            "`gan.augment.policy`: `classic` would move the missing",
+        ),
     ],
 )
 def test_bad_values_are_refused_with_what_is_allowed(write, text, expected):
