@@ -101,7 +101,7 @@ def save(directory: Path, examples: Examples, found: Disagreements, classes: int
     np.savez_compressed(
         directory / DISAGREEMENTS_FILE,
         images=shown.images,
-        ids=shown.ids,
+        ids=shown.ids.astype(np.bytes_),  # not as objects, which would be pickled
         labels=shown.labels,
         predicted=found.predicted[:SHOWN],
         probability=found.probability[:SHOWN],

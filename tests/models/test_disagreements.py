@@ -29,7 +29,7 @@ def test_the_file_holds_the_most_doubted_and_counts_all(make, digits, tmp_path, 
     save(tmp_path / "run", examples, disagreements(probabilities, examples.labels), 10)
     with np.load(tmp_path / "run" / "disagreements.npz") as file:
         np.testing.assert_array_equal(file["images"], examples.images[[2, 3]])
-        assert file["ids"].tolist() == examples.ids[[2, 3]].tolist()
+        assert file["ids"].tolist() == examples.ids[[2, 3]].tolist() and file["ids"].dtype.kind == "S"
         assert file["labels"].tolist() == examples.labels[[2, 3]].tolist()
         assert file["predicted"].tolist() == ((examples.labels[[2, 3]] + 1) % 10).tolist()
         assert file["counts"].sum() == 3 and file["counts"][examples.labels[0], (examples.labels[0] + 1) % 10] >= 1
