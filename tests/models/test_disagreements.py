@@ -1,5 +1,6 @@
 """Images whose label a classifier doubts."""
 
+import dataclasses
 import doctest
 
 import keras
@@ -23,7 +24,8 @@ def test_the_most_doubted_comes_first():
 
 def test_the_file_holds_the_most_doubted_and_counts_all(make, digits, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "SHOWN", 2)
-    examples = digits.train[:4]
+    # As they are read from files.
+    examples = dataclasses.replace(digits.train[:4], ids=digits.train.ids[:4].astype(object))
     probabilities = np.full((4, 10), 0.05)
     probabilities[np.arange(4), (examples.labels + np.array([1, 0, 1, 1])) % 10] = [0.3, 0.5, 0.5, 0.4]
     save(tmp_path / "run", examples, disagreements(probabilities, examples.labels), 10)
