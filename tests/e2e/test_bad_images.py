@@ -16,7 +16,13 @@ from PIL import Image
 pytestmark = pytest.mark.e2e
 
 HOME = Path(__file__).parent.parent.parent
-QUICK = ("gan.steps=2", "classifier.steps=2", "gate.samples_per_class=4", "gate.rules=[label_agreement >= 0]")
+QUICK = (
+    "gan.steps=2",
+    "gan.batch_size=4",
+    "classifier.steps=2",
+    "gate.samples_per_class=4",
+    "gate.rules=[label_agreement >= 0]",
+)
 
 
 def picture(seed, size=(9, 8)):

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.e2e
 HOME = Path(__file__).parent.parent.parent
 # Without a rule nothing is blessed, so nothing is pushed: what serves, to which the Evaluator looks, stays the same.
 QUICK = (
-    "data.image_size=8", "data.channels=1", "gan.steps=4", "classifier.steps=4", "gate.samples_per_class=4",
+    "data.image_size=8", "data.channels=1", "gan.steps=4", "gan.batch_size=8", "classifier.steps=4", "gate.samples_per_class=4",
     "gate.rules=[]",
 )  # fmt: skip
 
@@ -107,6 +107,10 @@ def test_a_key_of_the_configuration_runs_what_it_concerns(ran, override, expecte
         ("models/gan.py", {"GAN", "Evaluator"}),
         ("models/networks/dcgan.py", {"GAN", "Evaluator"}),
         ("models/losses.py", {"GAN", "Evaluator"}),
+        ("models/terms/r1.py", {"GAN", "Evaluator"}),
+        ("models/augment/warp.py", {"GAN", "Evaluator"}),
+        ("models/classifier.py", {"Judge", "GAN", "Evaluator"}),  # the GAN may train a helper
+        ("models/alarms.py", {"GAN", "Evaluator"}),
         ("models/callbacks.py", {"Judge", "GAN", "Evaluator"}),
         ("components/evaluator/figures.py", {"Evaluator"}),
         ("metrics/kernel.py", {"Evaluator"}),
