@@ -1,6 +1,7 @@
 """A GAN as a configuration describes it, before its first step."""
 
 import contextlib
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,8 @@ from models.optimizers import Optimizer
 from models.options import GANOptions
 from models.rarity import rarity
 from models.terms import Setting, build_terms
+
+log = logging.getLogger("tailgan")
 
 
 def fake_label_probabilities(
@@ -124,6 +127,8 @@ def build_gan(
     probabilities = fake_label_probabilities(options, names, counts, counts_before)
     rare = rarity(counts_before)
     class_weights = hyperparameters.get("class_weights", np.ones(classes))
+    if (options.generator.conditioning == "none") != (options.discriminator.conditioning == "none"):
+        log.warning("only one of gan.generator and gan.discriminator is told the class: the label cannot be learned")
     with _scope(options, batch_size(options, data)):
         with _dtype_policy(options.precision):
             generator, discriminator = build_networks(
@@ -136,7 +141,7 @@ def build_gan(
             adversarial_loss(options.loss),
             build_terms(
                 options.terms,
-                Setting(classes, counts_before, discriminator, partial(helper, directory, data, classes, seed)),
+                Setting(classes, discriminator, partial(helper, directory, data, classes, seed)),
             ),
             build_augmentation(options.augment, data.image_shape, rare),
             ema_decay=options.ema_decay,

@@ -9,7 +9,8 @@ from keras import layers
 
 from models.callbacks import steps_per_call, steps_per_execution
 from models.classifier_options import ClassifierOptions
-from models.data import TrainingData
+from models.data import TrainingData, to_float, to_uint8
+from models.missing import fill
 
 MAX_GROWTH = 8  # channels are at most so many times `options.width`
 INNERMOST = 4  # sides are halved while they are longer than this
@@ -94,7 +95,7 @@ def train(
     )
     batches = examples.batches(min(options.batch_size, examples.count), seed)
     model.fit(
-        batches.map(lambda batch: (batch["image"], batch["label"])).take(options.steps),
+        batches.map(lambda batch: (_whole(batch), batch["label"])).take(options.steps),
         epochs=-(-options.steps // per_call),
         steps_per_epoch=per_call,
         shuffle=False,  # the batches are
@@ -102,3 +103,8 @@ def train(
         callbacks=list(callbacks),
     )
     return network
+
+
+def _whole(batch: dict[str, tf.Tensor]) -> tf.Tensor:
+    """Images of a batch, with missing pixels filled in."""
+    return to_float(fill(to_uint8(batch["image"]), batch["mask"])) if "mask" in batch else batch["image"]

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class ClassifierOptions(BaseModel):
     """The judge: the classifier whose features and labels every figure of the evaluation rests on."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     steps: int = Field(1200, ge=1, description="Training steps.")
     batch_size: int = Field(64, ge=1, description="Images a step.")

@@ -20,6 +20,7 @@ from models.missing import fill
 Missing = Literal["interpolate", "mask"]
 
 _READ_AT_ONCE = 1024
+_FILLED_BYTES = 4 * 2**20
 _PREFETCHED = 4
 
 
@@ -251,7 +252,9 @@ def read(patterns: str | Sequence[str], info: DatasetInfo, missing: Missing = "i
         where there are unlabelled images.
     """
     records = tf.data.TFRecordDataset(shards(patterns), compression_type="GZIP")
-    batches = list(decoded(records, info, _READ_AT_ONCE, missing).as_numpy_iterator())
+    filling = info.has_masks and missing == "interpolate"  # which takes some forty times the memory of the images
+    at_once = int(np.clip(_FILLED_BYTES // np.prod(info.image_shape), 1, _READ_AT_ONCE)) if filling else _READ_AT_ONCE
+    batches = list(decoded(records, info, at_once, missing).as_numpy_iterator())
     if not batches:
         raise ValueError(f"no examples in the files of {patterns}")
     columns = {name: np.concatenate([batch.pop(name) for batch in batches]) for name in list(batches[0])}

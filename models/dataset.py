@@ -28,7 +28,7 @@ class DatasetInfo(BaseModel):
       class_weights: loss weight of each class (1 where nothing is weighted).
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     classes: tuple[str, ...]
     image_shape: tuple[int, int, int]

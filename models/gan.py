@@ -9,6 +9,7 @@ import tensorflow as tf
 from models.augment.augmentation import Augmentation
 from models.batch import Batch, Context
 from models.losses import AdversarialLoss
+from models.networks.layers import has_batch_statistics
 from models.optimizers import Optimizer
 from models.replicas import draw_rows, global_sum, replicas, state, update
 from models.terms import Term
@@ -102,6 +103,7 @@ class GAN(keras.Model):
         self.discriminator_steps = discriminator_steps
         self.clip_weights = clip_weights
         self.joint_batch = joint_batch
+        self._has_batch_statistics = has_batch_statistics(self.discriminator)
         generator_optimizer.build(self.generator.trainable_variables)
         discriminator_optimizer.build(self.discriminator.trainable_variables)
         names = ["d_loss", "g_loss", "d_real", "d_fake", "d_gradient", "g_gradient"]
@@ -240,7 +242,7 @@ class GAN(keras.Model):
     def _generator_loss(self, real: Batch, fake: Batch, turn: int) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """The generator's loss, and the figures of it."""
         # Statistics of a batch, where the discriminator has any, must be those of a batch here too.
-        training = not self.joint_batch
+        training = self._has_batch_statistics
         fake = fake._replace(outputs=self.discriminator([fake.images, fake.labels], training=training))
         if self.adversarial_loss.compares:
             real = real._replace(outputs=self.discriminator([real.images, real.labels], training=training))

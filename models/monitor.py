@@ -120,7 +120,9 @@ class Monitor(keras.callbacks.Callback):
         figures: dict[str, Any] = {"d_train": _mean_of_means(d_train), "d_generated": _mean_of_means(d_generated)}
         if d_heldout:
             figures["d_heldout"] = _mean_of_means(d_heldout)
-            figures["overfitting"] = float(np.mean([_above(d_train[k], d_heldout[k]) for k in d_heldout]))
+        both = d_train.keys() & d_heldout.keys()
+        if both:
+            figures["overfitting"] = float(np.mean([_above(d_train[k], d_heldout[k]) for k in sorted(both)]))
         of_class = {
             self.info.classes[k]: _mean_distance(made[k]) / distance if distance else None
             for k, distance in self._real_distance.items()

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from models.augment.options import AugmentOptions
 from models.networks.options import FAMILIES, DiscriminatorOptions, GeneratorOptions, LatentOptions, completed
@@ -22,7 +22,7 @@ OPTIMIZER_ARGUMENTS: dict[str, tuple[str, ...]] = {
 class OptimizerOptions(BaseModel):
     """One of Keras's optimizers."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: Literal["adam", "adamw", "nadam", "sgd", "rmsprop", "adagrad"] = Field("adam", description="Which one.")
     learning_rate: float = Field(4e-4, gt=0, description="Step size at the first step.")
@@ -56,7 +56,7 @@ class OptimizerOptions(BaseModel):
 class MonitorOptions(BaseModel):
     """What is looked at in training besides the losses."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     every: int = Field(500, ge=1, description="Steps between two looks, rounded up to whole calls of 50 steps.")
     overfitting_ceiling: float = Field(
@@ -79,10 +79,15 @@ def _own_values(key: str) -> str:
     return "When empty: " + ", ".join(f"{getattr(own, key)} for `{name}`" for name, own in FAMILIES.items()) + "."
 
 
+def _on_or_off(value: object) -> object:
+    """YAML 1.1 reads these two words as booleans."""
+    return ("on" if value else "off") if isinstance(value, bool) else value
+
+
 class GANOptions(BaseModel):
     """The generator, the discriminator, and how they are trained."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     network: Literal["mlp", "mlp_bn", "dcgan", "vgg", "resnet"] = Field(
         "dcgan",
@@ -146,10 +151,14 @@ class GANOptions(BaseModel):
     )
     monitor: MonitorOptions = Field(MonitorOptions(), description=MonitorOptions.__doc__)
     strategy: Literal["none", "mirrored"] = Field(
-        "none", description="`mirrored`: spread each batch over all devices of this machine (tf.distribute)."
+        "none",
+        description="`mirrored`: spread each batch over all devices of this machine (tf.distribute); with "
+        "`discriminator_steps: 1`, the results are those of one device, up to rounding.",
     )
     precision: Literal["float32", "mixed_bfloat16"] = Field("float32", description="Number format of the layers.")
-    jit: Literal["auto", "on", "off"] = Field("auto", description="Compile with XLA; `auto`: where there is a GPU.")
+    jit: Annotated[Literal["auto", "on", "off"], BeforeValidator(_on_or_off)] = Field(
+        "auto", description="Compile with XLA; `auto`: where there is a GPU."
+    )
     cache_megabytes: int = Field(
         2048, ge=0, description="Training images are decoded once and kept in memory up to so much; beyond, streamed."
     )
@@ -170,4 +179,24 @@ class GANOptions(BaseModel):
             )
         if self.latent.tail_noise and generator.conditioning == "none":
             raise ValueError("`latent.tail_noise` needs a class to act on; not with `generator.conditioning: none`")
+        return self
+
+    @model_validator(mode="after")
+    def _loss_fits(self) -> "GANOptions":
+        smooth = self.discriminator.spectral_norm or self.terms.gradient_penalty or self.terms.r1
+        if self.loss == "wasserstein" and not smooth and self.clip_weights is None:
+            raise ValueError(
+                "`loss: wasserstein` needs a discriminator that is held smooth, by `terms: {gradient_penalty: {}}`, "
+                "`discriminator.spectral_norm: true` or `clip_weights`"
+            )
+        if self.clip_weights is not None and self.discriminator.spectral_norm:
+            raise ValueError(
+                "`clip_weights` does nothing to kernels that are divided by their norm; set "
+                "`discriminator.spectral_norm: false`"
+            )
+        if self.augment.policy == "ada" and self.loss in ("least_squares", "wasserstein", "relativistic"):
+            raise ValueError(
+                "`augment.policy: ada` reads overfitting from the sign of logits, which means nothing with "
+                f"`loss: {self.loss}`; take diffaugment, or minimax, non_saturating, hinge or acgan"
+            )
         return self

@@ -1,12 +1,12 @@
 """Pictures of what a generator makes: fixed samples of each class, ways between two of them, and truncation."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from models.data import Examples, TrainingData, to_uint8
 from models.missing import fill
@@ -14,7 +14,7 @@ from models.missing import fill
 SHOWCASE_FILE = "showcase.npz"
 TRUNCATIONS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 AT_ONCE = 256  # images in one call of a network
-_OF_A_STREAM = 4096
+_OF_A_STREAM, _OF_A_CLASS = 65_536, 64  # looked through, and kept
 
 _SHOWN_CLASSES, _SHOWN_STEPS, _SHOWN_Z = 5, 9, 3  # of the showcase
 
@@ -29,21 +29,29 @@ def rarest_first(counts: Sequence[int], at_most: int) -> list[int]:
 
 
 def at_hand(data: TrainingData, seed: int) -> Examples:
-    """Examples to look at, with missing pixels filled in: those in memory, or of a stream as many as are read at once.
+    """Examples to look at, with missing pixels filled in: those in memory, or of a stream the first of each class.
 
     Args:
       data: what is trained on.
       seed: of the order of a stream.
     """
-    if not isinstance(data, Examples):
-        batch = next(iter(data.batches(min(data.count, _OF_A_STREAM), seed)))
-        masks = tf.cast(batch["mask"], tf.uint8).numpy() if "mask" in batch else None
-        images, labels, weights = to_uint8(batch["image"]).numpy(), batch["label"].numpy(), batch["weight"].numpy()
-        data = Examples(images, labels, weights, np.full(len(labels), b""), masks)
-    if data.masks is None:
-        return data
-    parts = [fill(data.images[part], data.masks[part]).numpy() for part in in_parts(data.count)]
-    return dataclasses.replace(data, images=np.concatenate(parts), masks=None)
+    if isinstance(data, Examples):
+        if data.masks is None:
+            return data
+        parts = [fill(data.images[part], data.masks[part]).numpy() for part in in_parts(data.count)]
+        return dataclasses.replace(data, images=np.concatenate(parts), masks=None)
+    size = min(data.count, AT_ONCE)
+    taken: Counter[int] = Counter()
+    images, labels = [], []
+    for batch in data.batches(size, seed).take(min(data.count, _OF_A_STREAM) // size):
+        of_batch = to_uint8(batch["image"])
+        pixels = (fill(of_batch, batch["mask"]) if "mask" in batch else of_batch).numpy()
+        for image, label in zip(pixels, batch["label"].numpy().tolist(), strict=True):
+            if taken[label] < _OF_A_CLASS:
+                taken[label] += 1
+                images.append(image)
+                labels.append(label)
+    return Examples(np.stack(images), np.array(labels), np.ones(len(labels), np.float32), np.full(len(labels), b""))
 
 
 def different_images(examples: Examples, label: int, at_most: int, seed: int) -> np.ndarray:

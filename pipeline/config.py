@@ -45,7 +45,7 @@ class _KeyFault(ValueError):
 class ServingOptions(BaseModel):
     """Where a blessed generator is pushed to."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: str = Field(
         "generator",
@@ -57,7 +57,7 @@ class ServingOptions(BaseModel):
 class BeamOptions(BaseModel):
     """What runs the Beam parts: ExampleGen, StatisticsGen and the Rebalancer."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     runner: str = Field("DirectRunner", description="Name of a Beam runner.")
     direct_num_workers: int = Field(1, ge=0, description="DirectRunner: workers; 0 means one a core.")
@@ -80,7 +80,7 @@ class BeamOptions(BaseModel):
 class Config(BaseModel):
     """One experiment."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: str = Field(
         "", pattern=r"^[A-Za-z0-9_.-]*$", description="Name of the pipeline; the configuration file's stem when empty."

@@ -83,7 +83,8 @@ def summarize(config: Config, classes: int) -> Summary:
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(options.precision)
     try:
-        generator, discriminator = build_networks(options, image_shape, classes, rarity=[1.0] * classes)
+        unlabelled = config.data.unlabelled is not None
+        generator, discriminator = build_networks(options, image_shape, classes, [1.0] * classes, unlabelled)
         memory = step_memory(generator, discriminator, options)
         networks = _network(generator), _network(discriminator)
     finally:

@@ -110,7 +110,7 @@ def training(record: RunRecord) -> dict[str, Any]:
         "steps": rows[-1]["step"] if rows else None,
         "warnings": [alarm.text for alarm in alarms(looks[-1], options)] if looks else [],
         "monitor": {name: looks[-1].get(name) for name in ("step", *_WATCHED)} if looks else None,
-        "disagreements": len(doubted["labels"]) if doubted else None,
+        "disagreements": int(doubted["counts"].sum()) if doubted else None,
     }
 
 
@@ -124,20 +124,19 @@ def history(record: RunRecord) -> list[dict[str, Any]]:
 
 
 def disagreements(record: RunRecord) -> dict[str, np.ndarray] | None:
-    """Training images whose label the judge doubts, surest first.
+    """Training images whose label the judge doubts, the most doubted first.
 
     Returns:
       `images` uint8 [n, H, W, C], `ids` bytes [n], `labels` and `predicted` int [n], `probability` float [n], what the
-      judge gives to the class it predicts; None where there is no such file.
+      judge gives to the class it predicts; and `counts` int [K, K], of all: how many of label i are taken for class j.
+      None where there is no such file.
     """
     run_dir = record.output("Judge", "model_run")
     path = run_dir / DISAGREEMENTS_FILE if run_dir else None
     if path is None or not path.is_file():
         return None
     with np.load(path) as arrays:
-        columns = {name: arrays[name] for name in ("images", "ids", "labels", "predicted", "probability")}
-    order = np.argsort(-columns["probability"], kind="stable")
-    return {name: column[order] for name, column in columns.items()}
+        return dict(arrays)
 
 
 def _output(record: RunRecord, node_id: str, key: str) -> Path:

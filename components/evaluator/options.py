@@ -8,7 +8,7 @@ from components.evaluator.rules import known_figure, parse_rule
 class GateOptions(BaseModel):
     """When a generator is good enough to be pushed, and not worse than what serves."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     rules: tuple[str, ...] = Field(
         ("label_agreement >= 0.9", "worst.label_agreement_ratio >= 0.8"),

@@ -64,9 +64,9 @@ def ingest(data: bytes | np.ndarray, options: DataOptions) -> Ingested:
             image = _upright(image)
         there = None if options.missing_pixels is None else missing.coverage(image, options.missing_pixels)
         mode = "L" if options.channels == 1 else "RGB"
-        if there is not None:
+        if there is not None and options.missing_pixels is not None:
             kept = None
-            whole = _flatten(missing.without(image, there)).convert(mode)
+            whole = _flatten(missing.without(image, there, options.missing_pixels)).convert(mode)
             pixels, mask = missing.resize(
                 whole, there, lambda plane, around: _resize(plane, (width, height), options.resize, around)
             )

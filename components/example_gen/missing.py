@@ -31,11 +31,14 @@ def _equal(values: np.ndarray, wanted: MissingPixels) -> np.ndarray:
     return np.all(values == np.asarray(wanted), axis=2)
 
 
-def without(image: Image.Image, there: np.ndarray) -> Image.Image:
-    """The image, opaque, with 0 in place of what is missing whole: such values need not be those of an image."""
+def without(image: Image.Image, there: np.ndarray, missing: MissingPixels) -> Image.Image:
+    """The image with 0 in place of missing values that need not be those of an image.
+
+    Where `missing` is `transparent`, it is opaque: how far a color counts is then in `there`.
+    """
     if image.mode == "F" or image.mode.startswith("I"):
         return Image.fromarray(np.where(there > 0, np.asarray(image), 0).astype(np.asarray(image).dtype))
-    return image.convert("RGBA").convert("RGB")
+    return image.convert("RGBA").convert("RGB") if missing == "transparent" else image
 
 
 def resize(

@@ -21,7 +21,7 @@ MissingPixels = Literal["transparent"] | StrictInt | tuple[Level, Level, Level]
 class LongTail(BaseModel):
     """An induced long tail: class i of K (in label order) keeps int(n_max * ratio ** (-i / (K - 1)))."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     imbalance_ratio: float = Field(ge=1, description="Images of the largest class for each image of the smallest.")
 
@@ -29,7 +29,7 @@ class LongTail(BaseModel):
 class DataOptions(BaseModel):
     """Where images come from, how they are brought to one size, and how they are split."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     source: Literal["digits", "tfds", "image_folder"] = Field(
         "digits", description="`digits` (scikit-learn's scanned digits, no download), `tfds`, or `image_folder`."

@@ -11,7 +11,7 @@ WeightKind = Literal["none", "inverse", "effective_number"]
 class RebalanceOptions(BaseModel):
     """How often each class is seen in training, and with which loss weight."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     strategy: Strategy | dict[str, Annotated[int, Field(ge=1)]] = Field(
         "power",

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 class OperationsOptions(BaseModel):
     """What may be done to an image, and how much; what is not listed is not done."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     flip: Literal["none", "horizontal", "vertical", "both"] = Field(
         "none", description="Mirror half of the images. Not for digits or letters."
@@ -34,7 +34,7 @@ class OperationsOptions(BaseModel):
 class AdaOptions(BaseModel):
     """How `policy: ada` finds the probability of its operations."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     target: float = Field(
         0.6, gt=-1, lt=1, description="Mean sign of the discriminator's logits of real images that is aimed at."
@@ -59,7 +59,7 @@ _DEFAULT_OPERATIONS = {
 class AugmentOptions(BaseModel):
     """Augmentation of what the discriminator sees."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     policy: Literal["none", "classic", "diffaugment", "ada"] = Field(
         "none",

@@ -241,3 +241,8 @@ class GlobalSumPooling2D(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return (input_shape[0], input_shape[-1])
+
+
+def has_batch_statistics(network: keras.Model) -> bool:
+    """Whether there is a batch normalization in it; its variables show it in a layer within a layer, too."""
+    return any(variable.name == "moving_mean" for variable in network.non_trainable_variables)

@@ -43,7 +43,7 @@ FAMILIES = {
 class LatentOptions(BaseModel):
     """What the generator starts from."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     dim: int = Field(64, ge=1, description="Dimension of z ~ N(0, 1).")
     tail_noise: float = Field(
@@ -57,7 +57,7 @@ class LatentOptions(BaseModel):
 class LayerOptions(BaseModel):
     """What both networks have."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     dropout: float = Field(0.0, ge=0, lt=1, description="Part of the hidden activations dropped in training.")
     l1: float = Field(0.0, ge=0, description="Weight of the sum of |w| over all kernels.")

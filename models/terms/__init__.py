@@ -45,14 +45,12 @@ class Setting:
 
     Attributes:
       classes: number of classes, K.
-      counts: different training images of each class, K numbers.
       discriminator: the network that is trained.
       helper: a frozen classifier, images [n, H, W, C] float32 in [-1, 1] -> (logits [n, K], features); trained when
         first asked for, and never the judge.
     """
 
     classes: int
-    counts: Sequence[int]
     discriminator: "keras.Model"
     helper: "Callable[[], keras.Model]"
 
@@ -68,7 +66,7 @@ def _options() -> type[BaseModel]:
     return create_model(
         "TermsOptions",
         __doc__="Terms added to the loss; a term that is named takes part.",
-        __config__=ConfigDict(extra="forbid", frozen=True),
+        __config__=ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False),
         **fields,
     )
 

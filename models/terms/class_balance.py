@@ -10,7 +10,7 @@ _LEAST = 0.01  # of an equal share: a class that is never seen weighs a hundred 
 class Options(BaseModel):
     """Class balance (Rangwani et al. 2021): the classes that a classifier sees in generated images are to be equal."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     weight: float = Field(
         1.0,

@@ -14,7 +14,7 @@ log = logging.getLogger("tailgan")
 class Options(BaseModel):
     """Gradient penalty (Gulrajani et al. 2017): the slope of the discriminator is to be 1 between real and fake."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     weight: float = Field(10.0, gt=0, description="Times the mean squared distance of the slope from 1.")
     every: int = Field(1, ge=1, description="Only in every so many steps of the discriminator, times that number.")
@@ -30,11 +30,11 @@ def build(options: Options, setting: Setting) -> Term:
 
     from models.batch import Batch, Context
     from models.losses import weighted_mean
+    from models.networks.layers import has_batch_statistics
     from models.penalties import lazily, squared_gradient_norms
     from models.replicas import draw_rows
 
-    # Variables show it in a layer within a layer, too.
-    if any(variable.name == "moving_mean" for variable in setting.discriminator.non_trainable_variables):
+    if has_batch_statistics(setting.discriminator):
         log.warning(
             "gan.terms.gradient_penalty: the discriminator has batch normalization, so a logit depends on the other "
             "images of its batch and its slope is not defined; the slope under the moving statistics is taken. "

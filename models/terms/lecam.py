@@ -8,11 +8,11 @@ from models.terms import Setting, Term
 class Options(BaseModel):
     """LeCam (Tseng et al. 2021), for little data: holds logits to the moving average of the other side's."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     weight: float = Field(0.3, gt=0, description="Times the mean squared excess.")
     decay: float = Field(0.99, ge=0, lt=1, description="Decay of the moving averages, a step of the discriminator.")
-    start_step: int = Field(1000, ge=0, description="Steps of the generator before the first that has it.")
+    start_step: int = Field(1000, ge=0, description="The term begins after this step of the generator.")
 
 
 def build(options: Options, setting: Setting) -> Term:

@@ -8,7 +8,7 @@ from models.terms import Setting, Term
 class Options(BaseModel):
     """R1 (Mescheder et al. 2018): the squared norm of the discriminator's gradient at real images."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     gamma: float = Field(10.0, gt=0, description="Half of it times the mean squared norm is added.")
     every: int = Field(

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from models import data, stream
+from models import data, samples, stream
 from models.errors import UserError
 from models.stream import Stream, training_data
 
@@ -103,6 +103,18 @@ def test_skipped_steps_are_just_those(files, skip, monkeypatch):
     for one, other in zip(whole, rest, strict=True):
         for name, column in one.items():
             np.testing.assert_array_equal(column, other[name])
+
+
+def test_some_of_each_class_are_at_hand_whole(files, monkeypatch):
+    """Read a few at a time, until enough have been looked through; missing pixels are filled in."""
+    monkeypatch.setattr(samples, "AT_ONCE", 7)
+    monkeypatch.setattr(samples, "_OF_A_CLASS", 2)
+    found = samples.at_hand(streamed(files), seed=0)
+    counts, all_counts = found.counts(10), streamed(files).counts(10)
+    assert all(0 < few <= 2 for few, many in zip(counts, all_counts, strict=True) if many > 3)
+    assert found.masks is None and found.images.dtype == np.uint8
+    filled = {image.tobytes() for image in data.read(*files).images}
+    assert {image.tobytes() for image in found.images} <= filled
 
 
 def test_those_without_a_label_can_be_passed_over(files):

@@ -93,6 +93,13 @@ def test_a_fault_in_an_override_names_the_override(write):
         ("data: {source: tfds}", "source `tfds` needs `data.dataset`"),
         ("gan: {augment: {policy: classic, operations: {mirror: 1}}}", "unknown key `gan.augment.operations.mirror`"),
         ("gan: {augment: {policy: ada, operations: {saturation: 1}}}", "`gan.augment.operations`: `saturation`: grey"),
+        (
+            "gan: {loss: wasserstein, discriminator: {spectral_norm: false}}",
+            "needs a discriminator that is held smooth",
+        ),
+        ("gan: {clip_weights: 0.1}", "`clip_weights` does nothing to kernels that are divided by their norm"),
+        ("gan: {augment: {policy: ada}, loss: least_squares}", "`augment.policy: ada` reads overfitting from the sign"),
+        ("gan: {ema_decay: .nan}", "`gan.ema_decay`: Input should be a finite number"),
         ("gan: {missing: mask}", "`gan.missing`: `mask` needs `data.missing_pixels`"),
         (
             "{gan: {missing: mask, augment: {policy: classic}}, data: {missing_pixels: 0}}",
@@ -102,6 +109,12 @@ def test_a_fault_in_an_override_names_the_override(write):
 )
 def test_bad_values_are_refused_with_what_is_allowed(write, text, expected):
     assert expected in fault(write(text))
+
+
+@pytest.mark.parametrize("text", ["on", "off", "auto"])
+def test_what_yaml_takes_for_a_boolean_is_read_as_written(write, text):
+    assert load(write(f"gan: {{jit: {text}}}")).gan.jit == text
+    assert load(write(""), [f"gan.jit={text}"]).gan.jit == text
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -80,11 +80,13 @@ def watched(root, **last) -> None:
     )  # fmt: skip
 
 
-def doubted(root, count: int) -> None:
+def doubted(root, count: int, of: int | None = None) -> None:
+    """So many doubted labels in the file, of so many in all."""
     np.savez(
         root / "Judge" / "disagreements.npz", images=np.zeros((count, 8, 8, 1), np.uint8),
         ids=np.array([f"id-{i}".encode() for i in range(count)]), labels=np.zeros(count, int),
-        predicted=np.ones(count, int), probability=np.linspace(0.5, 1, count),
+        predicted=np.ones(count, int), probability=np.linspace(1, 0.5, count),
+        counts=np.array([[0, count if of is None else of], [0, 0]]),
     )  # fmt: skip
 
 
@@ -140,13 +142,13 @@ def test_the_strip_of_looks_has_the_first_and_the_last(root):
     assert len(steps) == 6 and steps[0] == 100 and steps[-1] == 1000 and steps == sorted(steps)
 
 
-def test_doubted_labels_come_surest_first_and_not_too_many(root):
-    doubted(root, 100)
+def test_doubted_labels_come_in_the_order_of_the_file_and_not_too_many_but_all_are_counted(root):
+    doubted(root, 100, of=500)
     page = report.render(root)
     shown = re.findall(r'title="(id-\d+)"', page)
-    assert shown == [f"id-{i}" for i in range(99, 39, -1)]
-    assert "100 training images, the 60" in page and "many → &lt;few&gt;" in page
-    assert results.collect(root)["training"]["disagreements"] == 100
+    assert shown == [f"id-{i}" for i in range(60)]
+    assert "500 training images, the 60" in page and "many → &lt;few&gt;" in page
+    assert results.collect(root)["training"]["disagreements"] == 500
 
 
 def test_no_doubts_are_none_and_not_unknown(root):

@@ -43,7 +43,7 @@ def bowl(images, labels):
 
 def setting(classes=3, discriminator=None, helper=None) -> Setting:
     discriminator = discriminator or keras.Sequential([keras.Input((2, 2, 1)), keras.layers.Flatten()])
-    return Setting(classes, [1] * classes, discriminator, lambda: helper)
+    return Setting(classes, discriminator, lambda: helper)
 
 
 @pytest.fixture(scope="session")
