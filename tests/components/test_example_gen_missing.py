@@ -55,6 +55,18 @@ def test_a_value_of_the_file_is_missing(values, kind, sentinel):
     assert np.array_equal(mask, np.where(HOLE, 0, 255)) and np.array_equal(pixels, np.where(HOLE, 0, RAMP))
 
 
+@pytest.mark.parametrize("with_hole", [False, True])
+def test_where_a_color_is_what_is_missing_transparent_pixels_are_black_as_ever(with_hole):
+    pixels = np.full((8, 8, 4), 200, np.uint8)
+    pixels[..., 3] = 255
+    pixels[0, 0, 3] = 0
+    if with_hole:
+        pixels[HOLE] = (255, 0, 255, 255)
+    found, mask = taken_in(Image.fromarray(pixels), (255, 0, 255), channels=3)
+    assert found[0, 0].tolist() == [0, 0, 0] and mask[0, 0] == 255 and (mask == 0).sum() == with_hole * HOLE.sum()
+    assert found[7, 7].tolist() == [200, 200, 200]
+
+
 def test_a_color_is_missing_where_all_of_it_is_there():
     colors = np.stack([RAMP, RAMP, RAMP], axis=2)
     colors[HOLE] = (255, 0, 255)
