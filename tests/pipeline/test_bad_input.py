@@ -71,7 +71,7 @@ def laughs() -> str:
         ("[" * 100_000, r"bad\.yaml: nested too deeply"),
         ("gan: &a\n  steps: *a\n", r"bad\.yaml:2: `gan\.steps`: .*"),
         ("gan: &a {steps: *a}\n", r"bad\.yaml:1: `gan\.steps`: .*"),
-        ("data: {max_seconds: .inf}\n", r"bad\.yaml:1: `data\.max_seconds`: .*86400, not inf"),
+        ("data: {max_seconds: .inf}\n", r"bad\.yaml:1: `data\.max_seconds`: .*finite number, not inf"),
         ("\0", r"bad\.yaml: not YAML: .*"),
         ("\udcff", r"bad\.yaml: cannot be read: .*"),
     ],
