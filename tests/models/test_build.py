@@ -37,3 +37,16 @@ def test_a_class_without_images_is_not_generated(how):
 def test_shares_of_generated_labels_that_do_not_fit_are_refused(shares, message):
     with pytest.raises(UserError, match=message):
         build.fake_label_probabilities(GANOptions(fake_labels=shares), ("a", "b"), [30, 0], [30, 0])
+
+
+@pytest.mark.parametrize(
+    ("generator", "discriminator", "told"),
+    [("none", "projection", True), ("concat", "none", True), ("none", "none", False), ("concat", "projection", False)],
+)
+def test_a_label_that_only_one_of_both_is_told_is_warned_of(digits, caplog, generator, discriminator, told):
+    options = GANOptions.model_validate({
+        "network": "mlp", "width": 4, "depth": 1, "steps": 1,
+        "generator": {"conditioning": generator}, "discriminator": {"conditioning": discriminator},
+    })  # fmt: skip
+    build.build_gan(options, digits.train, "0123456789", {}, seed=0)
+    assert ("the label cannot be learned" in caplog.text) == told

@@ -167,6 +167,21 @@ def test_the_discriminator_makes_its_steps_each_on_a_batch_and_noise_of_its_own(
     assert not all(map(np.array_equal, weights, values(gan.generator.trainable_variables)))
 
 
+@pytest.mark.parametrize(("norm", "changes"), [("none", False), ("batch", True)])
+def test_only_statistics_of_a_batch_make_the_discriminator_train_while_the_generator_does(digits, norm, changes):
+    """Whether real and generated images share a pass does not matter; dropout and power iteration rest."""
+    own = DiscriminatorOptions(norm=norm, joint_batch=False, dropout=0.5)
+    gan = build(digits.train, options=SMALL.model_copy(update={"discriminator": own}))
+    batch = next(iter(digits.train.batches(16, 0)))
+    real, fake = gan._real(batch, 0), gan._fake(batch, 0)
+    before = values(gan.discriminator.variables)
+    losses = [float(gan._generator_loss(real, fake, 0)[0]) for _ in range(2)]
+    assert (losses[0] != losses[1]) == changes
+    assert (
+        any(np.any(old != new) for old, new in zip(before, values(gan.discriminator.variables), strict=True)) == changes
+    )
+
+
 def test_clipped_weights_stay_within_the_limit_and_the_generators_are_left_alone(digits):
     plain = DiscriminatorOptions(spectral_norm=False)
     gan = build(digits.train, options=SMALL.model_copy(update={"clip_weights": 0.01, "discriminator": plain}))
