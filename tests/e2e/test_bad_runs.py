@@ -112,7 +112,7 @@ def test_training_that_diverges_stops_with_the_step_and_the_last_good_checkpoint
     result = root.run("digits.yaml", *QUICK, "gan.generator_optimizer.learning_rate=1e30")
     assert result.returncode == 1, result.stdout + result.stderr
     (line,) = result.stderr.splitlines()
-    assert line.startswith("tailgan: GAN: training diverged between steps ")
+    assert line.startswith("tailgan: GAN: training diverged in step ")
     assert "last good checkpoint: " in line and "a lower learning rate may help" in line
     assert root.states["GAN"] == "failed" and root.versions == []
     assert [child for child in (root.path / "artifacts" / "GAN" / "model").glob("*")] == []
