@@ -37,7 +37,11 @@ class AdaOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     target: float = Field(
-        0.6, gt=-1, lt=1, description="Mean sign of the discriminator's logits of real images that is aimed at."
+        0.2,
+        gt=-1,
+        lt=1,
+        description="Mean sign of the discriminator's logits of real images that is aimed at; 0.6 in the paper, whose "
+        "discriminator is not spectrally normalized.",
     )
     kimg: float = Field(
         50.0, gt=0, description="The probability can go from 0 to 1 while so many thousand real images are seen."

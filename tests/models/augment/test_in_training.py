@@ -23,7 +23,7 @@ from models.augment import build_augmentation
 from models.augment.options import AugmentOptions
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-options = AugmentOptions(policy="ada", tail_focus=1.0, ada={"kimg": 0.1})
+options = AugmentOptions(policy="ada", tail_focus=1.0, ada={"kimg": 0.1, "target": 0.6})
 images = tf.constant(np.random.default_rng(0).uniform(-1, 1, (8, 8, 8, 1)), tf.float32)
 labels, seed = tf.constant([0, 1] * 4, tf.int64), tf.constant([3, 4], tf.int64)
 # The mean sign is 1 on the first device and .5 on the second: .75, above the target, which the second alone is not.

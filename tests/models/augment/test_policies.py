@@ -19,7 +19,7 @@ def build(policy, rarity=RARITY, **options):
 
 @pytest.fixture
 def ada():
-    return build("ada", ada={"kimg": 0.1, "max_probability": 0.5})  # four steps of 4 images: 0.16
+    return build("ada", ada={"kimg": 0.1, "target": 0.6, "max_probability": 0.5})  # four steps of 4 images: 0.16
 
 
 def observe(ada, *steps, first=0):
@@ -101,7 +101,7 @@ def test_ada_begins_without_augmentation_and_strengthens_with_the_probability(ad
 def test_ada_goes_on_from_a_restored_state(ada):
     logits = [tf.constant(np.random.default_rng(step).normal(0.8, 1, 4), tf.float32) for step in range(40)]
     undisturbed = observe(ada, *logits)
-    first, second = (build("ada", ada={"kimg": 0.1, "max_probability": 0.5}) for _ in range(2))
+    first, second = (build("ada", ada={"kimg": 0.1, "target": 0.6, "max_probability": 0.5}) for _ in range(2))
     before = observe(first, *logits[:18])  # in the middle between two looks
     for variable, saved in zip(second.variables, first.variables, strict=True):
         variable.assign(saved)
