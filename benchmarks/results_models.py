@@ -32,11 +32,26 @@ CONFIGURATIONS: dict[str, dict] = {
     "`dcgan`, `minimax`": {"loss": "minimax"},
     "`dcgan`, `non_saturating`": {"loss": "non_saturating"},
     "`dcgan`, `least_squares`": {"loss": "least_squares"},
-    "`dcgan`, `wasserstein` with `gradient_penalty`": {
+    "`dcgan`, `wasserstein` with `gradient_penalty`, no spectral normalization": {
         "loss": "wasserstein", "terms": {"gradient_penalty": {}}, **_NO_SPECTRAL_NORM,
     },
     "`dcgan`, `relativistic`": {"loss": "relativistic"},
     "`dcgan`, `acgan`": {"loss": "acgan", "discriminator": {"conditioning": "acgan"}},
+    "`dcgan`, `hinge` with `r1`": {"terms": {"r1": {}}},
+    "`dcgan`, `hinge` with `lecam: {start_step: 200}`": {"terms": {"lecam": {"start_step": 200}}},
+    "`dcgan`, `hinge` with `class_balance`": {"terms": {"class_balance": {}}},
+    "`dcgan`, `hinge` with `class_balance: {weight: 10}`": {"terms": {"class_balance": {"weight": 10}}},
+    "`dcgan`, `hinge` with `tail_noise: 0.3`": {"latent": {"tail_noise": 0.3}},
+    "`dcgan`, `non_saturating` with `r1: {gamma: 1}`, no spectral normalization": {
+        "loss": "non_saturating", "terms": {"r1": {"gamma": 1}}, **_NO_SPECTRAL_NORM,
+    },
+    "`dcgan`, `relativistic` with `gradient_penalty`, no spectral normalization": {
+        "loss": "relativistic", "terms": {"gradient_penalty": {}}, **_NO_SPECTRAL_NORM,
+    },
+    "`dcgan`, `wasserstein`": {"loss": "wasserstein"},
+    "`dcgan`, `wasserstein` with `clip_weights: 0.05`, no spectral normalization": {
+        "loss": "wasserstein", "clip_weights": 0.05, **_NO_SPECTRAL_NORM,
+    },
 }  # fmt: skip
 
 
