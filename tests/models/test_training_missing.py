@@ -15,7 +15,7 @@ from models.options import GANOptions
 
 
 def generated(options: GANOptions, examples, info, directory: Path, seed: int) -> Generator:
-    gan = build_gan(options, examples, 10, {}, seed)
+    gan = build_gan(options, examples, "0123456789", {}, seed)
     training.train(gan, options, examples, seed, directory)
     export_generator(gan.ema, str(directory / "model"), info)
     return Generator(str(directory / "model"))
