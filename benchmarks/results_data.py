@@ -1,8 +1,8 @@
 """Missing pixels and wrong labels, on scanned digits: `python benchmarks/results_data.py [SEED ...]` (default 0 1).
 
 The first table trains the default network for 600 steps on long-tailed digits of which 30 % of the pixels are missing,
-and judges it against whole held-out ones. The second gives every twentieth digit a wrong label, and asks how many of them
-the judge lists, and how many of the listed are wrong.
+and judges it against whole held-out ones. The second gives every twentieth digit a wrong label, and asks how many of
+them the judge lists, and how many of the listed are wrong.
 """
 
 import dataclasses
