@@ -68,7 +68,7 @@ assert options.terms.drift.weight == 0.001
 assert "tensorflow" not in sys.modules
 
 import numpy as np
-from models import build
+from models.build import build_gan
 from models.data import Examples
 
 rng = np.random.default_rng(0)
