@@ -22,6 +22,7 @@ from components.rebalancer.options import RebalanceOptions
 from models.augment.options import check_operations
 from models.classifier_options import ClassifierOptions
 from models.options import GANOptions
+from pipeline.kubeflow_options import KubeflowOptions
 
 Location = tuple[int | str, ...]
 
@@ -93,6 +94,7 @@ class Config(BaseModel):
     gate: GateOptions = Field(GateOptions(), description=GateOptions.__doc__)
     serving: ServingOptions = Field(ServingOptions(), description=ServingOptions.__doc__)
     beam: BeamOptions = Field(BeamOptions(), description=BeamOptions.__doc__)
+    kubeflow: KubeflowOptions = Field(KubeflowOptions(), description=KubeflowOptions.__doc__)
 
     @model_validator(mode="after")
     def _gan_fits_the_data(self) -> "Config":

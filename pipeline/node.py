@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from google.protobuf import json_format
 from ml_metadata.proto import metadata_store_pb2
 
 # The launcher must be imported before a pipeline is parsed: it registers the messages that the pipeline holds.
@@ -55,6 +56,17 @@ def compile_pipeline(pipeline: Pipeline) -> pipeline_pb2.Pipeline:
         if node.pipeline_node.node_info.id in NEVER_CACHED:
             node.pipeline_node.execution_options.caching_options.enable_cache = False
     return ir
+
+
+def to_json(ir: pipeline_pb2.Pipeline) -> bytes:
+    """A compiled pipeline as text; equal pipelines give equal bytes."""
+    text = json_format.MessageToJson(ir, preserving_proto_field_name=True, indent=None, sort_keys=True)
+    return text.encode()
+
+
+def from_json(text: bytes) -> pipeline_pb2.Pipeline:
+    """The pipeline that `to_json` wrote."""
+    return json_format.Parse(text, pipeline_pb2.Pipeline())
 
 
 def with_run_id(ir: pipeline_pb2.Pipeline, run_id: str) -> pipeline_pb2.Pipeline:

@@ -49,7 +49,7 @@ def check(root: Path) -> None:
     _set_aside_unknown_artifacts(root)
     if made["format"] < FORMAT:
         _migrate(root)
-        write_whole(root / FILE_NAME, json.dumps({"format": FORMAT, "tailgan": version()}))
+        _mark(root)
 
 
 def check_readable(root: Path) -> dict:
@@ -61,16 +61,36 @@ def check_readable(root: Path) -> dict:
     Raises:
       ConfigError: if a newer version made the root, or its metadata store is damaged; with the way out.
     """
+    made = _known(root)
+    # TFX's own words on a damaged store are a page, and come in the middle of a run.
+    store = doctor.store(root)
+    if store.state != "ok":
+        raise ConfigError(f"{store.found}; {store.do}")
+    return made
+
+
+def check_format(root: Path) -> None:
+    """Makes sure that this version understands a root whose metadata store is elsewhere, and marks it as its own.
+
+    Raises:
+      ConfigError: if a newer version made the root.
+    """
+    if _known(root)["format"] < FORMAT:
+        _mark(root)
+
+
+def _mark(root: Path) -> None:
+    write_whole(root / FILE_NAME, json.dumps({"format": FORMAT, "tailgan": version()}))
+
+
+def _known(root: Path) -> dict:
+    """What `_made_by` returns, if this version knows that format."""
     made = _made_by(root)
     if made["format"] > FORMAT:
         raise ConfigError(
             f"{root}: made by tailgan {made['tailgan']} in format {made['format']}; this is tailgan "
             f"{version()}, which knows formats up to {FORMAT}: upgrade it, or give the run a --root of its own"
         )
-    # TFX's own words on a damaged store are a page, and come in the middle of a run.
-    store = doctor.store(root)
-    if store.state != "ok":
-        raise ConfigError(f"{store.found}; {store.do}")
     return made
 
 

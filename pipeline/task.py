@@ -1,0 +1,52 @@
+"""One task of a cluster: launches one node of a graph that the image holds."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from models.errors import UserError
+from pipeline import faults, graph, metadata
+from pipeline import root as root_directory
+from pipeline.config import ConfigError
+
+if TYPE_CHECKING:
+    from pipeline.node import NodeResult
+
+
+class TaskFailed(Exception):
+    """The node did not complete; the message is the one sentence that a person reads."""
+
+
+def run(ir: Path, sha256: str, node_id: str, run_id: str) -> "NodeResult":
+    """Launches a node and waits for it; again in the same run, it goes on or finds that it is done.
+
+    What can be wrong is looked at before TFX is loaded, which takes as long as many a node.
+
+    Args:
+      ir: the compiled graph.
+      sha256: of that file, as it was when the pipeline was compiled.
+      node_id: one of its nodes; those that it depends on have completed in this run.
+      run_id: of the run, the same for all its tasks.
+
+    Raises:
+      ConfigError: if the node was not launched: another graph, no such node, root or metadata store not usable.
+      TaskFailed: if it did not complete.
+    """
+    text = graph.read(ir, sha256)
+    known = graph.node_ids(text)
+    if node_id not in known:
+        raise ConfigError(f"--node-id {node_id}: no such node; {ir} has {', '.join(known)}")
+    root = graph.root(text)
+    root_directory.make(root)
+    root_directory.check_format(root)
+    try:
+        connection = metadata.connect()
+    except UserError as error:
+        raise ConfigError(str(error)) from None
+
+    from pipeline import display, node
+
+    display.log_everything()
+    try:
+        return node.launch(node.with_run_id(node.from_json(text), run_id), node_id, connection)
+    except (node.NodeFailed, OSError) as failure:
+        raise TaskFailed(faults.explain(failure, root)) from failure
