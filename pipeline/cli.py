@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline import screen
+from pipeline import cli_kubeflow, screen
 from pipeline.version import version
 
 RUNS = Path("runs")
@@ -85,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     consent = clean.add_mutually_exclusive_group()
     consent.add_argument("--dry-run", action="store_true", help="only show what would be removed")
     consent.add_argument("--yes", action="store_true", help="remove without asking")
+    cli_kubeflow.add_commands(command, config_arguments, _positive)
     return parser
 
 
@@ -259,6 +260,7 @@ _COMMANDS = {
     "sample": _sample,
     "doctor": _doctor,
     "clean": _clean,
+    **cli_kubeflow.COMMANDS,
 }
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from pipeline import metadata
+from pipeline import store_address
 
 # The nodes that train, and so the only ones that a GPU is asked for.
 TRAINERS = ("Judge", "GAN")
@@ -119,7 +119,7 @@ class KubeflowOptions(BaseModel):
     @field_validator("metadata_uri")
     @classmethod
     def _store_is_one(cls, uri: str) -> str:
-        metadata.parse(uri)
+        store_address.parse(uri)
         return uri
 
     @model_validator(mode="after")

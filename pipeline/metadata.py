@@ -5,60 +5,18 @@
 """
 
 import os
-import urllib.parse
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from models.errors import UserError
+from components.evaluator.constants import VERDICT_PROPERTY
+from pipeline.config import ConfigError
 from pipeline.network import reach
+from pipeline.store_address import FORMS, Address, parse
 
 URI = "TAILGAN_METADATA_URI"
 PASSWORD = "TAILGAN_METADATA_PASSWORD"
-_PORT = 3306
-_FORMS = "`mysql://user@host:port/database` or `sqlite:////absolute/path`"
 _TRIES = 5  # two that set up an empty database at once get into each other's way, and one is told to try again
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where a store is: a file (`path`), or a database on a server (all else)."""
-
-    path: str = ""
-    host: str = ""
-    port: int = 0
-    user: str = ""
-    database: str = ""
-
-    def __str__(self) -> str:
-        return self.path or f"database `{self.database}` on {self.host}:{self.port}"
-
-
-def parse(uri: str) -> Address:
-    """Reads an address.
-
-    Raises:
-      ValueError: if it is none, is of another kind, or holds a password, which would be seen by all who see the pipeline.
-    """
-    try:
-        parts = urllib.parse.urlsplit(uri)
-        port = parts.port or _PORT
-    except ValueError as error:
-        raise ValueError(f"not an address of a metadata store ({error}); {_FORMS}") from None
-    if parts.password is not None:
-        raise ValueError(f"an address holds no password; {PASSWORD} does, from a secret")
-    if parts.scheme == "sqlite" and not parts.netloc and parts.path.strip("/"):
-        return Address(path="/" + urllib.parse.unquote(parts.path).lstrip("/"))
-    database = parts.path.strip("/")
-    if parts.scheme == "mysql" and parts.hostname and parts.username and database and "/" not in database:
-        return Address(
-            host=parts.hostname,
-            port=port,
-            user=urllib.parse.unquote(parts.username),
-            database=urllib.parse.unquote(database),
-        )
-    raise ValueError(f"not an address of a metadata store: `{uri}`; {_FORMS}")
 
 
 def connect(environ: Mapping[str, str] = os.environ) -> Any:
@@ -68,14 +26,14 @@ def connect(environ: Mapping[str, str] = os.environ) -> Any:
       ConnectionConfig of ML Metadata.
 
     Raises:
-      UserError: if nothing is named, or the store cannot be used; with host, port and cause.
+      ConfigError: if nothing is named, or the store cannot be used; with host, port and cause.
     """
     if not environ.get(URI):
-        raise UserError(f"{URI} is not set; it names the metadata store: {_FORMS}")
+        raise ConfigError(f"{URI} is not set; it names the metadata store: {FORMS}")
     try:
         address = parse(environ[URI])
     except ValueError as error:
-        raise UserError(f"{URI}: {error}") from None
+        raise ConfigError(f"{URI}: {error}") from None
     password = environ.get(PASSWORD, "")
     if address.path:
         _look_at_folder(Path(address.path).parent)
@@ -86,11 +44,42 @@ def connect(environ: Mapping[str, str] = os.environ) -> Any:
     return config
 
 
+def evaluations(connection: Any, run_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """What the Evaluator found in runs.
+
+    Args:
+      connection: as `connect` returns it.
+      run_ids: as tasks were given them.
+
+    Returns:
+      For each run that came that far `verdict` and figures by the names that rules have for them.
+    """
+    import ml_metadata
+
+    store = ml_metadata.MetadataStore(connection)
+    found = {}
+    try:
+        kind = store.get_artifact_type("ModelEvaluation").id
+    except ml_metadata.errors.NotFoundError:
+        return {}
+    for run_id in run_ids:
+        context = store.get_context_by_type_and_name("pipeline_run", run_id)
+        for artifact in store.get_artifacts_by_context(context.id) if context else ():
+            noted = {key: _plain(value) for key, value in artifact.custom_properties.items()}
+            if artifact.type_id == kind and VERDICT_PROPERTY in noted:
+                found[run_id] = noted
+    return found
+
+
+def _plain(value: Any) -> Any:
+    return getattr(value, value.WhichOneof("value"))
+
+
 def _look_at_folder(folder: Path) -> None:
     if not folder.is_dir():
-        raise UserError(f"{URI}: {folder} is no directory; is the volume mounted?")
+        raise ConfigError(f"{URI}: {folder} is no directory; is the volume mounted?")
     if not os.access(folder, os.W_OK):
-        raise UserError(f"{URI}: {folder} cannot be written; is the volume mounted read-only?")
+        raise ConfigError(f"{URI}: {folder} cannot be written; is the volume mounted read-only?")
 
 
 def _listen(address: Address) -> None:
@@ -98,17 +87,17 @@ def _listen(address: Address) -> None:
     try:
         with reach(address.host, address.port) as connection:
             greeting = connection.recv(4096)
-    except UserError as error:
-        raise UserError(f"metadata store: {error}") from None
+    except ConfigError as error:
+        raise ConfigError(f"metadata store: {error}") from None
     except OSError as error:
-        raise UserError(f"metadata store: {address.host}:{address.port} accepts and says nothing ({error})") from None
+        raise ConfigError(f"metadata store: {address.host}:{address.port} accepts and says nothing ({error})") from None
     # Length and number of the packet (4 bytes), then version 10 of the protocol, or 255, a number and a text.
     kind = greeting[4:5]
     if kind == b"\xff":
         told = greeting[7:].decode(errors="replace")
-        raise UserError(f"metadata store: {address.host}:{address.port} refuses connections: {told}")
+        raise ConfigError(f"metadata store: {address.host}:{address.port} refuses connections: {told}")
     if kind != b"\x0a":
-        raise UserError(f"metadata store: what answers on {address.host}:{address.port} is no MySQL or MariaDB")
+        raise ConfigError(f"metadata store: what answers on {address.host}:{address.port} is no MySQL or MariaDB")
 
 
 def _config(address: Address, password: str) -> Any:
@@ -139,7 +128,7 @@ def _open(config: Any, address: Address, has_password: bool) -> None:
             return
         except (RuntimeError, ml_metadata.errors.StatusError) as error:
             if not (tries_left and isinstance(error, ml_metadata.errors.AbortedError)):
-                raise UserError(f"metadata store: {_explain(str(error), address, has_password)}") from None
+                raise ConfigError(f"metadata store: {_explain(str(error), address, has_password)}") from None
 
 
 def _explain(told: str, address: Address, has_password: bool) -> str:

@@ -2,7 +2,7 @@
 
 import socket
 
-from models.errors import UserError
+from pipeline.config import ConfigError
 
 SECONDS = 10.0  # that a server may take to answer
 
@@ -11,7 +11,7 @@ def reach(host: str, port: int, seconds: float = SECONDS) -> socket.socket:
     """An open connection, whose reads wait no longer either.
 
     Raises:
-      UserError: with host, port and cause, if there is none in this time.
+      ConfigError: with host, port and cause, if there is none in this time.
     """
     try:
         return socket.create_connection((host, port), seconds)
@@ -21,4 +21,4 @@ def reach(host: str, port: int, seconds: float = SECONDS) -> socket.socket:
         cause = f"no such host ({error.strerror})"
     except OSError as error:
         cause = str(error.strerror or error)
-    raise UserError(f"{host}:{port} cannot be reached: {cause}")
+    raise ConfigError(f"{host}:{port} cannot be reached: {cause}")

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.errors import UserError
 from pipeline import faults, graph, metadata
 from pipeline import root as root_directory
 from pipeline.config import ConfigError
@@ -38,10 +37,7 @@ def run(ir: Path, sha256: str, node_id: str, run_id: str) -> "NodeResult":
     root = graph.root(text)
     root_directory.make(root)
     root_directory.check_format(root)
-    try:
-        connection = metadata.connect()
-    except UserError as error:
-        raise ConfigError(str(error)) from None
+    connection = metadata.connect()
 
     from pipeline import display, node
 

@@ -2,3 +2,4 @@
 
 EVALUATION_FILE = "evaluation.json"
 SAMPLES_FILE = "samples.npz"
+VERDICT_PROPERTY = "verdict"  # of the artifact; figures stand beside it under their names in rules

@@ -13,7 +13,7 @@ from tfx.types import Artifact, artifact_utils
 from tfx.utils import path_utils
 
 from components.evaluator import figures, verdict
-from components.evaluator.constants import EVALUATION_FILE, SAMPLES_FILE
+from components.evaluator.constants import EVALUATION_FILE, SAMPLES_FILE, VERDICT_PROPERTY
 from components.evaluator.judge import Judge
 from components.evaluator.options import GateOptions
 from components.evaluator.served import Served, fingerprint
@@ -97,7 +97,8 @@ class Executor(tfx_evaluator.Executor):
     """Standard TFX Evaluator executor's place, for a generator.
 
     Input: `examples` (Examples with an eval split), `model` (the generator), `judge` (Model).
-    Output: `evaluation` (ModelEvaluation: evaluation.json, samples.npz), `blessing` (ModelBlessing).
+    Output: `evaluation` (ModelEvaluation: evaluation.json, samples.npz; verdict and figures as custom properties),
+    `blessing` (ModelBlessing).
     Exec properties: `options` (GateOptions as JSON), `serving_dir`, `code_version`, and from the driver `served`
     (JSON of what serves, or "").
     """
@@ -142,8 +143,17 @@ class Executor(tfx_evaluator.Executor):
             **result,
         }
         write_whole(uri / EVALUATION_FILE, json.dumps(document, indent=2, allow_nan=False))
+        _note(artifact_utils.get_single_instance(output_dict["evaluation"]), decision, values)
         _bless(artifact_utils.get_single_instance(output_dict["blessing"]), model, decision == "blessed")
         log.info("verdict: %s: %s", decision.replace("_", " "), "; ".join(reasons))
+
+
+def _note(evaluation: Artifact, decision: str, values: dict[str, float | None]) -> None:
+    """Leaves verdict and figures in the metadata store as well, which those can ask who do not see the files."""
+    evaluation.set_string_custom_property(VERDICT_PROPERTY, decision)
+    for name, value in values.items():
+        if value is not None:
+            evaluation.set_float_custom_property(name, float(value))
 
 
 def _bless(blessing: Artifact, model: Artifact, blessed: bool) -> None:

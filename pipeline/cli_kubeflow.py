@@ -1,0 +1,182 @@
+"""The commands of the command line that are about a cluster: node, compile, schedule, runs."""
+
+import argparse
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pipeline import screen
+
+HOST = "KF_PIPELINES_ENDPOINT"  # as KFP's own client calls it
+FIGURES = ("label_agreement", "worst.label_agreement", "fid", "kid")
+
+
+def add_commands(
+    command: Callable[[str, str], argparse.ArgumentParser],
+    config_arguments: Callable[[argparse.ArgumentParser], None],
+    positive: Callable[[str], int],
+) -> None:
+    """Adds their parsers, with the means of the command line's own."""
+
+    def host_arguments(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument(
+            "--host", default=os.environ.get(HOST), help=f"address of Kubeflow Pipelines; {HOST} if not given"
+        )
+        sub.add_argument("--namespace", help="of a deployment with several users")
+
+    node = command("node", "Launch one node of a compiled graph; what a task on Kubeflow does.")
+    node.add_argument("--ir", type=Path, required=True, metavar="FILE", help="the graph that `tailgan compile` wrote")
+    node.add_argument("--ir-sha256", required=True, metavar="HEX", help="hash that the file must have")
+    node.add_argument("--node-id", required=True, metavar="ID", help="node to launch, such as GAN")
+    node.add_argument("--run-id", required=True, metavar="ID", help="of the run, the same for all its nodes")
+
+    compile = command("compile", "Compile a pipeline for Kubeflow: pipeline.yaml, and the graph that the image holds.")
+    config_arguments(compile)
+    compile.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.yaml", help="file to write")
+
+    schedule = command("schedule", "Run a pipeline on Kubeflow at given times; twice is as good as once.")
+    config_arguments(schedule)
+    host_arguments(schedule)
+    what = schedule.add_mutually_exclusive_group(required=True)
+    what.add_argument("--cron", metavar="'M H D M W'", help="times in five fields, such as '0 3 * * 1'")
+    what.add_argument("--run-now", action="store_true", help="start one run")
+    what.add_argument("--pause", action="store_true", help="start no more runs, until --cron is given again")
+    what.add_argument("--delete", action="store_true", help="remove the schedule; what ran stays")
+    what.add_argument("--list", action="store_true", help="show what is scheduled under this name")
+
+    runs = command("runs", "Show the last runs on Kubeflow, with verdict and figures.")
+    host_arguments(runs)
+    runs.add_argument("--name", help="only of this configuration")
+    runs.add_argument("--last", type=positive, default=10, metavar="N", help="how many (default: 10)")
+    runs.add_argument("--json", action="store_true", help="print a list")
+
+
+def _node(args: argparse.Namespace) -> int:
+    from pipeline import task
+
+    try:
+        result = task.run(args.ir, args.ir_sha256, args.node_id, args.run_id)
+    except task.TaskFailed as failure:
+        if args.debug:
+            raise
+        _say(str(failure))
+        return 1
+    print(f"{args.node_id}: {result.state}")
+    return 0
+
+
+def _package(args: argparse.Namespace) -> Any:
+    """The configuration, compiled; what should be otherwise is said."""
+    from pipeline.config import load, locate
+
+    config = load(args.config, args.overrides)
+    from pipeline.display import logs_to
+
+    with logs_to(Path(os.devnull)):  # TFX has much to say
+        from pipeline import kubeflow
+
+        package = kubeflow.compile(config, functools.partial(locate, args.config, args.overrides))
+    for warning in package.warnings:
+        _say(f"warning: {warning}")
+    return package
+
+
+def _compile(args: argparse.Namespace) -> int:
+    package = _package(args)
+    beside = package.write(args.output)
+    print(f"{args.output}\n{beside}  (sha256 {package.sha256}; the image must hold it)")
+    return 0
+
+
+def _schedule(args: argparse.Namespace) -> int:
+    from pipeline.config import ConfigError, load
+
+    name = load(args.config, args.overrides).name
+    if args.cron is not None:
+        from pipeline import cron
+
+        try:
+            cron_expression = cron.six_fields(args.cron)
+        except ValueError as error:
+            raise ConfigError(f"--cron {error}") from None
+    service = _service(args)
+    if args.list:
+        found = service.schedules(name)
+        for each in found:
+            state = "enabled" if each.enabled else "paused"
+            print(f"{each.id}  {each.name}  {state}  cron {each.cron}  version {each.version}")
+        if not found:
+            print(f"{name}: not scheduled")
+    elif args.pause or args.delete:
+        count = service.pause(name) if args.pause else service.delete(name)
+        done = "paused" if args.pause else "deleted"
+        print(f"{name}: {done if count else 'not scheduled'}")
+    elif args.run_now:
+        print(f"{name}: run {service.run_now(name, _package(args).pipeline)}")
+    else:
+        print(f"{name}: {service.set(name, cron_expression, _package(args).pipeline)}")
+    return 0
+
+
+def _runs(args: argparse.Namespace) -> int:
+    runs = _service(args).runs(args.last, args.name)
+    from pipeline import metadata
+
+    found: dict[str, dict[str, Any]] = {}
+    if has_store := bool(os.environ.get(metadata.URI)):
+        found = metadata.evaluations(metadata.connect(), [run.run_id for run in runs])
+    rows = [
+        {
+            "run_id": run.run_id,
+            "name": run.display_name,
+            "created": run.created_at.isoformat(timespec="seconds") if run.created_at else None,
+            "state": run.state,
+            "error": run.error.message if run.error else None,
+            "verdict": found.get(run.run_id, {}).get("verdict"),
+            **{figure: found.get(run.run_id, {}).get(figure) for figure in FIGURES},
+        }
+        for run in runs
+    ]
+    if args.json:
+        print(json.dumps(rows, indent=2))
+        return 0
+    _print_table(rows)
+    if not has_store:
+        _say(f"verdicts and figures are in the metadata store; {metadata.URI} names it")
+    return 0
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    """A line a run; what is not known is `-`."""
+
+    def cell(value: Any) -> str:
+        return "-" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
+
+    keys = [key for key in rows[0] if key != "error"] if rows else []
+    lines = [keys, *([cell(row[key]) for key in keys] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line, row in zip(lines, [None, *rows], strict=True):
+        print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+        if row and row["error"]:
+            print(f"  {row['error']}")
+
+
+def _service(args: argparse.Namespace) -> Any:
+    from pipeline.config import ConfigError
+
+    if not args.host:
+        raise ConfigError(f"--host: the address of Kubeflow Pipelines is needed, here or in {HOST}")
+    from pipeline import schedule
+
+    return schedule.Service(args.host, args.namespace)
+
+
+def _say(line: str) -> None:
+    print(f"tailgan: {line}", file=screen.lasting(sys.stderr), flush=True)
+
+
+COMMANDS = {"node": _node, "compile": _compile, "schedule": _schedule, "runs": _runs}
