@@ -1,5 +1,15 @@
-"""Settings that all tests share."""
+"""Settings that all tests share, and a database for those that want one."""
 
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 from hypothesis import settings
 
 import components  # noqa: F401  (before TFX: it settles which Keras TFX's imports get)
@@ -7,3 +17,67 @@ import components  # noqa: F401  (before TFX: it settles which Keras TFX's impor
 # Machines that run tests are slow and shared: an example may take as long as it likes, and each run tries the same.
 settings.register_profile("tailgan", deadline=None, derandomize=True)
 settings.load_profile("tailgan")
+
+
+class MariaDB:
+    """A server on this machine, with a user `tailgan` who may do all to databases whose names begin with `tailgan`."""
+
+    password = "s3cret / of % tests"
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        subprocess.run(
+            ["mariadb-install-db", "--no-defaults", f"--datadir={folder}/data", "--user=root",
+             "--auth-root-authentication-method=normal", "--skip-test-db"],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        self.start()
+        for host in ("%", "localhost"):
+            account = f"'tailgan'@'{host}'"
+            self.sql(
+                f"CREATE USER {account} IDENTIFIED VIA mysql_native_password USING PASSWORD('{self.password}');"
+                f"GRANT ALL ON `tailgan%`.* TO {account};"
+            )
+
+    def start(self) -> None:
+        """Starts the server and waits until it answers."""
+        self._server = subprocess.Popen(
+            ["mariadbd", "--no-defaults", "--user=root", f"--datadir={self._folder}/data",
+             f"--socket={self._folder}/socket", "--bind-address=127.0.0.1", f"--port={self.port}", "--skip-log-bin"],
+            stdout=subprocess.DEVNULL, stderr=(self._folder / "log").open("ab"),
+        )  # fmt: skip
+        deadline = time.monotonic() + 60
+        while subprocess.run(self._client("SELECT 1"), capture_output=True).returncode:
+            assert time.monotonic() < deadline and self._server.poll() is None, (self._folder / "log").read_text()
+            time.sleep(0.1)
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """Ends the server, politely or not."""
+        self._server.send_signal(how)
+        self._server.wait()
+
+    def sql(self, statement: str) -> str:
+        """What the server answers to its administrator."""
+        return subprocess.run(self._client(statement), check=True, capture_output=True, text=True).stdout
+
+    def _client(self, statement: str) -> list[str]:
+        return ["mariadb", "--no-defaults", "--user=root", f"--socket={self._folder}/socket", "--execute", statement]
+
+    def uri(self, database: str) -> str:
+        """Address of a database, made when it is first used."""
+        return f"mysql://tailgan@127.0.0.1:{self.port}/{database}"
+
+
+@pytest.fixture(scope="session")
+def mariadb(tmp_path_factory) -> Iterator[MariaDB]:
+    """A real server, for this session of tests."""
+    # Debian puts the server where only root looks for programs.
+    os.environ["PATH"] += f"{os.pathsep}/usr/sbin"
+    if missing := [name for name in ("mariadbd", "mariadb-install-db", "mariadb") if not shutil.which(name)]:
+        pytest.skip(f"no {missing[0]} on this machine; the package is mariadb-server")
+    server = MariaDB(tmp_path_factory.mktemp("mariadb"))
+    yield server
+    server.stop()

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,9 +35,20 @@ class Zygote:
         self._server.stdin.flush()
         return json.loads(self._server.stdout.readline())
 
-    def start(self, args: Sequence[str], cwd: Path, out: str = os.devnull, err: str = os.devnull) -> int:
-        """Pid of a process that runs `tailgan` with these arguments."""
-        return self._ask(argv=list(args), cwd=str(cwd), out=out, err=err)["pid"]
+    def start(
+        self,
+        args: Sequence[str],
+        cwd: Path,
+        out: str = os.devnull,
+        err: str = os.devnull,
+        env: Mapping[str, str] | None = None,
+    ) -> int:
+        """Pid of a process that runs `tailgan` with these arguments, and these variables besides the tests' own."""
+        return self._ask(argv=list(args), cwd=str(cwd), out=out, err=err, env=dict(env or {}))["pid"]
+
+    def poll(self, pid: int) -> int | None:
+        """Exit code of that process, None while it runs; it is told once."""
+        return self._ask(poll=pid)["code"]
 
     def wait(self, pid: int) -> int:
         """Exit code of that process once it has ended; negative for a signal."""
