@@ -156,7 +156,10 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     def cell(value: Any) -> str:
         return "-" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
 
-    keys = [key for key in rows[0] if key != "error"] if rows else []
+    if not rows:
+        print("no runs")
+        return
+    keys = [key for key in rows[0] if key != "error"]
     lines = [keys, *([cell(row[key]) for key in keys] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line, row in zip(lines, [None, *rows], strict=True):

@@ -6,7 +6,6 @@ module or below it imports TensorFlow, so that a fault in a configuration is tol
 
 import difflib
 import reprlib
-import types
 import typing
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -264,14 +263,16 @@ def _line(node: yaml.Node | None, location: Location) -> int | None:
 
 
 def submodel(annotation: Any) -> type[BaseModel] | None:
-    """The model in an annotation such as `LongTail` or `LongTail | None`; None if it holds none."""
-    candidates = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
-    return next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
+    """The model in an annotation such as `LongTail | None` or `dict[str, NodeOptions]`; None if it holds none."""
+    if inner := typing.get_args(annotation):
+        return next(filter(None, map(submodel, inner)), None)
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
 def _keys(location: Location) -> list[str]:
     """Names of the fields at a place in the configuration."""
     model: type[BaseModel] = Config
     for part in location:
-        model = submodel(model.model_fields[str(part)].annotation) or model
+        field = model.model_fields.get(str(part))  # none for a key of a mapping, or a place in a list
+        model = (field and submodel(field.annotation)) or model
     return list(model.model_fields)

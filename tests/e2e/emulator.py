@@ -1,8 +1,8 @@
 """Does with a compiled pipeline what open-source Kubeflow Pipelines does, and no more than that.
 
-It is strict where a cluster is: what it does not know, a placeholder where it is not resolved, a volume or a secret that
-is not there are faults. Two tasks run at once; one that fails is started again as its policy says; what depends on one
-that failed for good is skipped.
+It is strict where a cluster is: what it does not know, a placeholder where it is not resolved, a volume or a secret
+that is not there are faults. Two tasks run at once; one that fails is started again as its policy says; what depends on
+one that failed for good is skipped.
 """
 
 import re
@@ -60,12 +60,16 @@ class Run:
     order: list[str] = field(default_factory=list)
     not_before: dict[str, float] = field(default_factory=dict)
 
+    def may_start(self, name: str) -> bool:
+        """Whether the time that a task has to wait after it failed is over."""
+        return time.monotonic() >= self.not_before.get(name, 0.0)
+
 
 class Emulator:
     """Runs a compiled pipeline."""
 
-    def __init__(self, text: str, cluster: Cluster, logs: Path):
-        """Takes the YAML of a pipeline; unknown fields are refused."""
+    def __init__(self, text: str, cluster: Cluster, folder: Path):
+        """Takes the YAML of a pipeline, whose unknown fields are refused, and a folder for what tasks print."""
         spec, platforms = yaml.safe_load_all(text)
         self.spec = json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
         assert self.spec.schema_version == "2.1.0"
@@ -79,7 +83,7 @@ class Emulator:
             name: json_format.ParseDict(each, kubernetes_executor_config_pb2.KubernetesExecutorConfig())
             for name, each in platform[1]["deploymentSpec"]["executors"].items()
         }
-        self._cluster, self._logs = cluster, logs
+        self._cluster, self.folder = cluster, folder
         self._mounted: Counter[str] = Counter()
 
     def run(self, run_id: str, meanwhile: Callable[[Run], None] = lambda run: None) -> Run:
@@ -90,9 +94,8 @@ class Emulator:
                 before = [run.states[each] for each in self.tasks[name].dependent_tasks]
                 if {"failed", "skipped"} & set(before):
                     run.states[name] = "skipped"
-                elif len(run.pids) < WORKERS and set(before) <= {"succeeded"}:
-                    if time.monotonic() >= run.not_before.get(name, 0.0):
-                        self._start(name, run)
+                elif len(run.pids) < WORKERS and set(before) <= {"succeeded"} and run.may_start(name):
+                    self._start(name, run)
             meanwhile(run)
             for name, pid in list(run.pids.items()):
                 code = self._cluster.poll(pid)
@@ -103,7 +106,7 @@ class Emulator:
 
     def log(self, run: Run, name: str) -> str:
         """All that a task printed, in all its attempts."""
-        return "".join(path.read_text(errors="replace") for path in sorted(self._logs.glob(f"{run.id}-{name}-*")))
+        return "".join(path.read_text(errors="replace") for path in sorted(self.folder.glob(f"{run.id}-{name}-*")))
 
     def _start(self, name: str, run: Run) -> None:
         component = self.spec.components[self.tasks[name].component_ref.name]
@@ -122,7 +125,7 @@ class Emulator:
             self._mount(mount.mount_path, self._cluster.volumes[mount.constant])
         run.attempts[name] += 1
         run.states[name] = "running"
-        log = self._logs / f"{run.id}-{name}-{run.attempts[name]}"
+        log = self.folder / f"{run.id}-{name}-{run.attempts[name]}"
         run.pids[name] = self._cluster.start(args, environment, log)
 
     def _end(self, name: str, code: int, run: Run) -> None:
