@@ -42,6 +42,11 @@ def upstream(text: bytes) -> dict[str, list[str]]:
     return {node["node_info"]["id"]: sorted(node.get("upstream_nodes", [])) for node in nodes}
 
 
+def pipeline_name(text: bytes) -> str:
+    """Under which the metadata store knows the runs of the pipeline."""
+    return json.loads(text)["pipeline_info"]["id"]
+
+
 def root(text: bytes) -> Path:
     """The directory of everything that the pipeline writes."""
     pipeline_root: dict[str, Any] = json.loads(text)["runtime_spec"]["pipeline_root"]

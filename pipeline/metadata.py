@@ -44,6 +44,13 @@ def connect(environ: Mapping[str, str] = os.environ) -> Any:
     return config
 
 
+def knows(connection: Any, pipeline: str) -> bool:
+    """Whether a node of this pipeline was ever launched on a store."""
+    import ml_metadata
+
+    return ml_metadata.MetadataStore(connection).get_context_by_type_and_name("pipeline", pipeline) is not None
+
+
 def evaluations(connection: Any, run_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
     """What the Evaluator found in runs.
 

@@ -46,7 +46,9 @@ def check(root: Path) -> None:
       ConfigError: see `check_readable`.
     """
     made = check_readable(root)
-    _set_aside_unknown_artifacts(root)
+    store = root / METADATA_STORE
+    if not (store.exists() and store.stat().st_size):
+        set_aside_artifacts(root)
     if made["format"] < FORMAT:
         _migrate(root)
         _mark(root)
@@ -114,10 +116,13 @@ def _migrate(root: Path) -> None:
         (root / "run.json").replace(root / "run.json.old")
 
 
-def _set_aside_unknown_artifacts(root: Path) -> None:
-    """A new metadata store counts from 1 again, and what it counts names the folders: old files would mix with new."""
-    artifacts, store = root / ARTIFACTS, root / METADATA_STORE
-    if artifacts.is_dir() and not (store.exists() and store.stat().st_size):
+def set_aside_artifacts(root: Path) -> None:
+    """Renames artifacts of which the metadata store knows nothing.
+
+    A new store counts from 1 again, and what it counts names the folders: old files would mix with new.
+    """
+    artifacts = root / ARTIFACTS
+    if artifacts.is_dir():
         free = next(path for n in itertools.count(1) if not (path := root / f"{ARTIFACTS}.old-{n}").exists())
         artifacts.rename(free)
         log.warning("no metadata store knows the artifacts that were here; they are in %s now", free.name)

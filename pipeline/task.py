@@ -38,6 +38,8 @@ def run(ir: Path, sha256: str, node_id: str, run_id: str) -> "NodeResult":
     root_directory.make(root)
     root_directory.check_format(root)
     connection = metadata.connect()
+    if not metadata.knows(connection, graph.pipeline_name(text)):
+        root_directory.set_aside_artifacts(root)
 
     from pipeline import display, node
 

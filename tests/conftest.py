@@ -1,5 +1,6 @@
 """Settings that all tests share, and a database for those that want one."""
 
+import getpass
 import os
 import shutil
 import socket
@@ -29,7 +30,7 @@ class MariaDB:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         subprocess.run(
-            ["mariadb-install-db", "--no-defaults", f"--datadir={folder}/data", "--user=root",
+            ["mariadb-install-db", "--no-defaults", f"--datadir={folder}/data", f"--user={getpass.getuser()}",
              "--auth-root-authentication-method=normal", "--skip-test-db"],
             check=True, capture_output=True,
         )  # fmt: skip
@@ -44,7 +45,7 @@ class MariaDB:
     def start(self) -> None:
         """Starts the server and waits until it answers."""
         self._server = subprocess.Popen(
-            ["mariadbd", "--no-defaults", "--user=root", f"--datadir={self._folder}/data",
+            ["mariadbd", "--no-defaults", f"--user={getpass.getuser()}", f"--datadir={self._folder}/data",
              f"--socket={self._folder}/socket", "--bind-address=127.0.0.1", f"--port={self.port}", "--skip-log-bin"],
             stdout=subprocess.DEVNULL, stderr=(self._folder / "log").open("ab"),
         )  # fmt: skip

@@ -184,7 +184,7 @@ def kubeflow(tmp_path, monkeypatch):
     """The server. A person's own cookies and proxies are none of its business."""
     monkeypatch.setattr("kfp.Client._LOCAL_KFP_CONTEXT", str(tmp_path / "context.json"))
     server = Kubeflow()
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     yield server
     server.shutdown()

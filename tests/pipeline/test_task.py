@@ -7,7 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import ml_metadata
 import pytest
+from ml_metadata.proto import metadata_store_pb2
+
+from pipeline import metadata
 
 HOME = Path(__file__).parent.parent.parent
 
@@ -18,15 +22,19 @@ def graph(tmp_path):
     root = {"runtime_parameter": {"default_value": {"string_value": str(tmp_path / "root" / "artifacts")}}}
     nodes = [{"pipeline_node": {"node_info": {"id": each}}} for each in ("ExampleGen", "GAN")]
     path = tmp_path / "digits.ir.json"
-    path.write_text(json.dumps({"nodes": nodes, "runtime_spec": {"pipeline_root": root}}))
+    graph = {"nodes": nodes, "runtime_spec": {"pipeline_root": root}, "pipeline_info": {"id": "digits"}}
+    path.write_text(json.dumps(graph))
     return path
 
 
 def node(graph, node_id="GAN", sha256=None, **environ):
-    """`tailgan node`, where TFX cannot be imported."""
+    """`tailgan node`, where neither Beam nor TFX can be imported."""
     sha256 = sha256 or hashlib.sha256(graph.read_bytes()).hexdigest()
     args = ["node", "--ir", str(graph), "--ir-sha256", sha256, "--node-id", node_id, "--run-id", "run"]
-    program = f"import sys; sys.modules['tfx'] = None\nfrom pipeline import cli\nsys.exit(cli.main({args!r}))"
+    program = (
+        "import sys\nsys.modules['apache_beam'] = sys.modules['tfx'] = None\n"
+        f"from pipeline import cli\nsys.exit(cli.main({args!r}))"
+    )
     env = {"PYTHONPATH": str(HOME), "PATH": os.environ["PATH"], **environ}
     done = subprocess.run([sys.executable, "-c", program], cwd=HOME, env=env, capture_output=True, text=True)
     assert "Traceback" not in done.stderr and not done.stdout
@@ -72,3 +80,19 @@ def test_a_volume_of_a_newer_version_is_refused(graph, tmp_path):
     (tmp_path / "root" / "root.json").write_text(json.dumps({"format": 99, "tailgan": "9.0"}))
     code, told = node(graph)
     assert code == 2 and "made by tailgan 9.0 in format 99" in told
+
+
+def test_artifacts_of_another_store_are_set_aside_and_those_of_this_one_stay(graph, tmp_path):
+    store = tmp_path / "store.db"
+    environ = {"TAILGAN_METADATA_URI": f"sqlite:///{store}"}
+    (artifacts := tmp_path / "root" / "artifacts").mkdir(parents=True)
+    assert "import of apache_beam halted" in node(graph, **environ)[1]  # it comes to that when all else is well
+    assert not artifacts.exists() and (tmp_path / "root" / "artifacts.old-1").is_dir()
+
+    connection = metadata.connect(environ)
+    mlmd = ml_metadata.MetadataStore(connection)
+    kind = mlmd.put_context_type(metadata_store_pb2.ContextType(name="pipeline"))
+    mlmd.put_contexts([metadata_store_pb2.Context(type_id=kind, name="digits")])
+    artifacts.mkdir()
+    node(graph, **environ)
+    assert artifacts.is_dir()
