@@ -2,7 +2,6 @@
 
 import re
 import tempfile
-import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -116,8 +115,7 @@ def _to_yaml(name: str, upstream: dict[str, list[str]], args: list[str], options
             task.set_display_name(node_id)
             task.set_caching_options(False)  # TFX does that, and looks at what the outputs hang on
 
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # accelerators "specified by the container" and other advice on kfp's own terms
+    with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "pipeline.yaml"
         compiler.Compiler().compile(pipeline, str(path))
         return path.read_text(encoding="utf-8")

@@ -5,6 +5,8 @@
 """
 
 import os
+import random
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -136,6 +138,7 @@ def _open(config: Any, address: Address, has_password: bool) -> None:
         except (RuntimeError, ml_metadata.errors.StatusError) as error:
             if not (tries_left and isinstance(error, ml_metadata.errors.AbortedError)):
                 raise ConfigError(f"metadata store: {_explain(str(error), address, has_password)}") from None
+            time.sleep(random.random())
 
 
 def _explain(told: str, address: Address, has_password: bool) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 HOME = Path(__file__).parent.parent.parent
-HEAVY = {"tensorflow", "tfx", "apache_beam", "keras", "matplotlib", "sklearn", "scipy", "numpy"}
+HEAVY = {"tensorflow", "tfx", "apache_beam", "keras", "matplotlib", "sklearn", "scipy", "numpy", "kfp", "ml_metadata"}
 
 
 def tailgan(*args: str, cwd: Path = HOME) -> subprocess.CompletedProcess:

@@ -11,9 +11,11 @@ import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import kfp_server_api as api
+import ml_metadata
 import pytest
+from ml_metadata.proto import metadata_store_pb2 as pb
 
-from pipeline import cli
+from pipeline import cli, metadata
 from pipeline.config import ConfigError
 from pipeline.schedule import Service, ServiceError
 
@@ -368,3 +370,36 @@ def test_the_command_line_shows_the_last_runs(kubeflow, service, capsys, monkeyp
     assert "task gan failed" in out and "TAILGAN_METADATA_URI names it" in err
     (row,) = json.loads(tailgan(capsys, "runs", "--host", kubeflow.url, "--json")[1])
     assert row["run_id"] == run_id and row["verdict"] is None and row["fid"] is None
+
+
+def test_the_command_line_shows_verdict_and_figures_of_the_metadata_store(
+    kubeflow, service, capsys, monkeypatch, tmp_path
+):
+    run_id, other = service.run_now("digits", PACKAGE), service.run_now("digits", PACKAGE)
+    monkeypatch.setenv("TAILGAN_METADATA_URI", f"sqlite:///{tmp_path}/store.db")
+    store = ml_metadata.MetadataStore(metadata.connect())
+    run_type = store.put_context_type(pb.ContextType(name="pipeline_run"))
+    for name in (run_id, other):
+        (context,) = store.put_contexts([pb.Context(type_id=run_type, name=name)])
+        for kind, noted in (("ModelEvaluation", {"verdict": "rejected", "fid": 1.25}), ("ModelBlessing", {"fid": 9.0})):
+            artifact = pb.Artifact(type_id=store.put_artifact_type(pb.ArtifactType(name=kind)), uri=f"{kind}-{name}")
+            for key, value in noted.items() if name == run_id else ():
+                field = "string_value" if isinstance(value, str) else "double_value"
+                setattr(artifact.custom_properties[key], field, value)
+            (id,) = store.put_artifacts([artifact])
+            store.put_attributions_and_associations([pb.Attribution(artifact_id=id, context_id=context)], [])
+    code, out, err = tailgan(capsys, "runs", "--host", kubeflow.url)
+    assert code == 0 and not err
+    lines = {line.split()[0]: line.split() for line in out.splitlines()}
+    assert lines[run_id][-5:] == ["rejected", "-", "-", "1.250", "-"] and lines[other][-5:] == ["-"] * 5
+
+
+def test_the_command_line_compiles_and_schedules_once(kubeflow, capsys):
+    command = ("schedule", "configs/digits.yaml", "--host", kubeflow.url)
+    code, out, err = tailgan(capsys, *command, "--cron", "0 3 * * 1")
+    assert (code, out) == (0, "digits: created\n") and "names no digest" in err
+    assert tailgan(capsys, *command, "--cron", "0 3 * * 1")[1] == "digits: unchanged\n"
+    assert kubeflow.kinds["recurring_runs"][0].trigger.cron_schedule.cron == "0 0 3 * * 1"
+    (run,) = re.findall(r"digits: run (\S+)\n", tailgan(capsys, *command, "--run-now")[1])
+    (made,) = kubeflow.kinds["runs"]
+    assert made.run_id == run and len(kubeflow.kinds["pipeline_versions"]) == 2
