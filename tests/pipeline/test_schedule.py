@@ -39,6 +39,11 @@ def parsed(text, model):
     return found
 
 
+def equal(one, other):
+    """As the database behind the service compares."""
+    return one.lower() == other.lower()
+
+
 class Kubeflow(ThreadingHTTPServer):
     """Experiments, pipelines, versions and recurring runs, in memory."""
 
@@ -172,7 +177,7 @@ class Handler(BaseHTTPRequestHandler):
             (predicate,) = json.loads(query["filter"])["predicates"]
             assert predicate["operation"] in ("EQUALS", 1) and predicate["key"] == "display_name"
             same = {**same, "display_name": predicate["stringValue"]}
-        found = [each for each in self.server.kinds[kind] if all(getattr(each, k) == v for k, v in same.items())]
+        found = [each for each in self.server.kinds[kind] if all(equal(getattr(each, k), v) for k, v in same.items())]
         if query.get("sort_by") == "created_at desc":
             found.reverse()
         start = int(query.get("page_token") or 0)
