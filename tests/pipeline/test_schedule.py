@@ -284,9 +284,10 @@ def test_deleted_it_is_gone_and_pipeline_and_experiment_stay(kubeflow, service):
 
 def test_schedules_of_other_names_are_left_alone(kubeflow, service):
     service.set("digits", CRON, PACKAGE)
-    service.set("fashion", "0 0 5 * * *", PACKAGE)
+    service.set("Digits", "0 0 5 * * *", PACKAGE)
+    assert [each.display_name for each in kubeflow.kinds["pipelines"]] == ["digits", "Digits"]
     assert service.delete("digits") == 1
-    assert [each.display_name for each in kubeflow.kinds["recurring_runs"]] == ["fashion"]
+    assert [each.display_name for each in kubeflow.kinds["recurring_runs"]] == ["Digits"]
 
 
 def test_a_run_is_started_at_once_and_listed(kubeflow, service):
