@@ -19,8 +19,9 @@ SETTINGS = ["gan.steps=20", "classifier.steps=20", "gate.rules=[]"]
 # `tailgan node`, with a clock on the import of TFX and on the launch.
 TASK = """
 import json, sys, time
+from pipeline import cli, task
 begun = time.process_time()
-from pipeline import cli, node
+node = task.load_launcher()
 imported = time.process_time()
 launch, took = node.launch, {}
 def timed(*args):
