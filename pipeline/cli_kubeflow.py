@@ -93,16 +93,10 @@ def _compile(args: argparse.Namespace) -> int:
 
 
 def _schedule(args: argparse.Namespace) -> int:
-    from pipeline.config import ConfigError, load
+    from pipeline.config import load
 
     name = load(args.config, args.overrides).name
-    if args.cron is not None:
-        from pipeline import cron
-
-        try:
-            cron_expression = cron.six_fields(args.cron)
-        except ValueError as error:
-            raise ConfigError(f"--cron {error}") from None
+    cron = None if args.cron is None else _six_fields(args.cron)
     service = _service(args)
     if args.list:
         found = service.schedules(name)
@@ -118,8 +112,18 @@ def _schedule(args: argparse.Namespace) -> int:
     elif args.run_now:
         print(f"{name}: run {service.run_now(name, _package(args).pipeline)}")
     else:
-        print(f"{name}: {service.set(name, cron_expression, _package(args).pipeline)}")
+        print(f"{name}: {service.set(name, cron, _package(args).pipeline)}")
     return 0
+
+
+def _six_fields(expression: str) -> str:
+    from pipeline import cron
+    from pipeline.config import ConfigError
+
+    try:
+        return cron.six_fields(expression)
+    except ValueError as error:
+        raise ConfigError(f"--cron {error}") from None
 
 
 def _runs(args: argparse.Namespace) -> int:

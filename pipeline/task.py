@@ -1,6 +1,7 @@
 """One task of a cluster: launches one node of a graph that the image holds."""
 
 import gc
+import logging
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -49,6 +50,7 @@ def run(ir: Path, sha256: str, node_id: str, run_id: str) -> "NodeResult":
     try:
         return node.launch(node.with_run_id(node.from_json(text), run_id), node_id, connection)
     except (node.NodeFailed, OSError) as failure:
+        logging.getLogger().exception("the node failed")
         raise TaskFailed(faults.explain(failure, root)) from failure
 
 
