@@ -57,8 +57,8 @@ def run(ir: Path, sha256: str, node_id: str, run_id: str) -> "NodeResult":
 def load_launcher() -> ModuleType:
     """Imports `pipeline.node`, and with it TFX, TensorFlow and Beam.
 
-    Of the objects that come with them, hundreds of thousands, none becomes garbage: looking for some would take seconds,
-    at the import and at the end of the process.
+    Of the million objects that come with them none becomes garbage: looking for some would take seconds, at the import
+    and at the end of the process.
     """
     gc.disable()
     try:
