@@ -256,7 +256,7 @@ def _bilinear(x: np.ndarray, y: np.ndarray, left: np.ndarray, right: np.ndarray 
 
 
 def _counts(copies: np.ndarray, n: int, name: str) -> np.ndarray:
-    """Counts [R, n] of n rows in resamples, as float64; raises ValueError if any is negative, or all of a resample 0."""
+    """Counts [R, n] of n rows in resamples, as float64; raises ValueError for negative ones and for empty resamples."""
     values = np.asarray(copies, dtype=np.float64)
     if values.ndim != 2 or values.shape[1] != n:
         raise ValueError(f"`{name}` has shape {values.shape}; allowed: [R, {n}], a column for each row")
