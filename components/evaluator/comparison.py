@@ -14,7 +14,7 @@ from scipy.special import ndtri, stdtrit
 
 from components.evaluator.class_figures import RealClasses
 from components.evaluator.resampled import CONFIDENCE, Drawn
-from components.evaluator.rules import WHOLE, Outcome
+from components.evaluator.rules import GROUPED, Outcome
 from components.evaluator.views import View
 from metrics.agreement import wilson_interval
 
@@ -108,8 +108,7 @@ def compare(
 
 
 def _row(other: Other, figure: str, where: str, d: Difference, margin: float) -> Comparison:
-    # KID grows with every fault, and relative KID with it.
-    floor = WHOLE.get(figure, False)
+    floor = GROUPED[figure]
     worst, best = (None if end is None else -end if floor else end for end in ((d.lo, d.hi) if floor else (d.hi, d.lo)))
     outcome: Outcome = "cannot_tell"
     if worst is not None and worst <= margin:

@@ -8,6 +8,7 @@ import numpy as np
 
 from components.evaluator.class_figures import proportion
 from components.evaluator.options import GateOptions
+from components.evaluator.rules import WHOLE_INTERVALS
 from components.evaluator.views import Known, View
 from metrics.balance import class_balance
 from metrics.c2st import c2st
@@ -150,3 +151,15 @@ def null(real: np.ndarray, made: np.ndarray, seed: int) -> dict[str, float | int
         rows.append([distance(half, against) for against in (other, made[drawn]) for distance in distances])
     fid, kid, model_fid, model_kid = np.mean(rows, axis=0).tolist()
     return {"n": n, "fid": fid, "kid": kid, "model_fid": model_fid, "model_kid": model_kid}
+
+
+def unknown_whole(classes: int) -> dict[str, Any]:
+    """What `whole` returns where nothing is known."""
+    figures = ("fid", "kid", "inception_score", "label_agreement", "precision", "recall", "density", "coverage", "c2st")
+    return {
+        **dict.fromkeys(figures),
+        "intervals": {name: [None, None] for name in WHOLE_INTERVALS},
+        "balance": {"wanted": [0] * classes, "predicted": [0] * classes, "kl": None, "dead": []},
+        "memorization": dict.fromkeys(("c_t", "p", "authenticity", "authenticity_real")) | {"cells": 0},
+        "null": None,
+    }
