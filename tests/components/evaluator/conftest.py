@@ -1,4 +1,4 @@
-"""Views of a world of Gaussian classes, whose faults are known because they were put in."""
+"""Views of Gaussian classes, whose faults are known because they were put in."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ DIMENSIONS = 8
 PIXELS = 6
 
 
-class World:
+class Gaussians:
     """K Gaussian classes in features and pixels; the judge takes an image for the class with the nearest mean."""
 
     def __init__(self, classes: int, gap: float = 1.5):
@@ -57,10 +57,10 @@ class World:
 
 
 @pytest.fixture(scope="session")
-def world() -> World:
-    return World(4)
+def gaussians() -> Gaussians:
+    return Gaussians(4)
 
 
 @pytest.fixture(scope="session")
-def make_world() -> type[World]:
-    return World
+def make_gaussians() -> type[Gaussians]:
+    return Gaussians
