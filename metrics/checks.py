@@ -11,7 +11,7 @@ PROBABILITY_TOLERANCE = 1e-3
 def features(array: np.ndarray, name: str = "features", at_least: int = 2) -> np.ndarray:
     """Returns `array` as a C-contiguous array [n, d] of float32 or float64, without a copy where it is one already.
 
-    float32 stays what it is, to be widened a block at a time by the metrics, which all compute in float64.
+    float32 stays what it is, to be widened a block at a time by the metrics, which compute in float64.
 
     Args:
       array: [n, d] real numbers of any dtype, one row an image.
