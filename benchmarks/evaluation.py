@@ -2,7 +2,7 @@
 
 Peers take turns, so that whatever else the machine does slows all of them; seconds are medians of the turns, ratios
 medians of the ratios within a round. Each side is a process of its own, whose peak memory counts its libraries and the
-features. What all are compared with in digits is the peer's own float64. torch-fidelity and prdc are run by
+features. Differences are relative, the largest of the values of a figure. torch-fidelity and prdc are run by
 `.venv-peers/bin/python`, which `make peers` makes, or by the interpreter that TAILGAN_PEERS_PYTHON names.
 """
 
@@ -94,9 +94,10 @@ def side_by_side(figure: str, sides: list[Side], rounds: int) -> None:
     ours, reference = turns[-1][0], turns[-1][min(1, len(sides) - 1)]
     for side, own in zip(sides, zip(*turns, strict=True), strict=True):
         ratio = median(turn["seconds"] / first["seconds"] for turn, (first, *_) in zip(own, turns, strict=True))
-        seconds, last = median(turn["seconds"] for turn in own), own[-1]
+        seconds, cpu = (median(turn[name] for turn in own) for name in ("seconds", "cpu"))
+        last = own[-1]
         print(
-            f"| {figure} | {side.label} | {seconds:.1f} | {ratio:.2f} | {last['peak']:.0f} | "
+            f"| {figure} | {side.label} | {seconds:.1f} | {cpu:.1f} | {ratio:.2f} | {last['peak']:.0f} | "
             f"{last['peak'] / ours['peak']:.1f} | {last['values'][0]:.8g} | "
             f"{difference(last['values'], reference['values']):.0e} |",
             flush=True,
@@ -112,8 +113,8 @@ def compare(folder: Path, rounds: int) -> None:
     ]
     print(
         f"{IMAGES:,} real and as many generated images, {COLUMNS} columns of float32\n\n"
-        "| figure | by | seconds | ours is so many times as fast | peak MiB | so many times ours | value | "
-        "differs from the peer's float64 by |\n|---|---|---|---|---|---|---|---|"
+        "| figure | by | seconds | of CPUs | ours is so many times as fast | peak MiB | so many times ours | value | "
+        "differs from the peer's first row by |\n|---|---|---|---|---|---|---|---|---|"
     )
     for figure, function, theirs, peer, precisions in COMPARISONS:
         sides = [Side("tailgan", sys.executable, function, shared["float32"])]
