@@ -137,10 +137,11 @@ def intervals(folder: Path, rounds: int) -> None:
     side = Side("tailgan", sys.executable, "tailgan_intervals", files)
     turns = [side.turn() for _ in range(rounds)]
     side.end()
-    seconds, peak = median(turn["seconds"] for turn in turns), turns[-1]["peak"]
+    seconds, cpu = (median(turn[name] for turn in turns) for name in ("seconds", "cpu"))
     print(
         f"1,000 resamples of KID and of relative KID for {CLASSES} classes of {CLASS_IMAGES:,} real and as many "
-        f"generated images, {CLASS_COLUMNS} columns: {seconds:.1f} s, {peak:.0f} MiB.\n",
+        f"generated images, {CLASS_COLUMNS} columns: {seconds:.1f} s ({cpu:.1f} s of CPUs), "
+        f"{turns[-1]['peak']:.0f} MiB.\n",
         flush=True,
     )
 

@@ -91,6 +91,20 @@ def labels(array: np.ndarray, classes: int, name: str = "labels") -> np.ndarray:
     return values.astype(np.int64)
 
 
+def counts(array: np.ndarray, n: int, name: str) -> np.ndarray:
+    """Returns how often resamples hold each of n rows as float64 [R, n].
+
+    Raises:
+      ValueError: another shape; counts below 0, or NaN; a resample without rows.
+    """
+    values = np.asarray(array, dtype=np.float64)
+    if values.ndim != 2 or values.shape[1] != n:
+        raise ValueError(f"`{name}` has shape {values.shape}; allowed: [R, {n}], a column for each row")
+    if not (values >= 0).all() or not (values.sum(axis=1) > 0).all():
+        raise ValueError(f"`{name}` has counts below 0, or resamples without rows")
+    return values
+
+
 def fraction(value: float, name: str) -> None:
     """Raises ValueError unless 0 < value < 1."""
     if not 0 < value < 1:

@@ -12,11 +12,10 @@ import numpy as np
 from metrics import checks, distances
 from metrics.resampling import MIN_ROWS, percentile_interval, resample_counts
 
-# Inner products in float32 are for as many columns, with which they take most of the time, and for values up to this,
-# with which they cannot overflow.
-_SINGLE_COLUMNS = 512
-_SINGLE_LARGEST = 1e15
-# Rows of a tile that are cubed at a time.
+# Inner products in float32: from so many columns on, for there they take most of the time; up to values that cannot
+# overflow.
+_SINGLE_COLUMNS, _SINGLE_LARGEST = 512, 1e15
+# Rows of a tile that are cubed at a time, and stay in the cache of a core.
 _STRIP = 128
 
 
@@ -115,7 +114,7 @@ def within_draws(x: np.ndarray, copies: np.ndarray) -> np.ndarray:
       ValueError: as `checks.features`; `copies` are no counts of the rows, or one row is all that a resample holds.
     """
     (rows,) = _rows(checks.features(x, "x"))
-    copies = _counts(copies, len(rows), "copies")
+    copies = checks.counts(copies, len(rows), "copies")
     pairs = copies.sum(axis=1) ** 2 - (copies**2).sum(axis=1)
     if alone := int((pairs == 0).sum()):
         raise ValueError(f"`copies` has {alone} resamples of one row alone; at least two different rows are needed")
@@ -138,7 +137,7 @@ def cross_draws(x: np.ndarray, y: np.ndarray, x_copies: np.ndarray, y_copies: np
       ValueError: as `checks.pair`; the copies are no counts of the rows, or for unequally many resamples.
     """
     x, y = checks.pair(x, y, ("x", "y"), at_least=1)
-    x_copies, y_copies = _counts(x_copies, len(x), "x_copies"), _counts(y_copies, len(y), "y_copies")
+    x_copies, y_copies = checks.counts(x_copies, len(x), "x_copies"), checks.counts(y_copies, len(y), "y_copies")
     if len(x_copies) != len(y_copies):
         raise ValueError(f"`x_copies` has {len(x_copies)} resamples and `y_copies` {len(y_copies)}; they must be equal")
     rows, columns = _rows(x, y)
@@ -275,7 +274,6 @@ def _sum(x: _Rows, y: _Rows) -> float:
     total = 0.0
     for rows, columns, tile in _tiles(x, y):
         lift, times = x.lift[rows, None], 2 if x is y and rows != columns else 1
-        # Strips stay in the cache of a core.
         for start in range(0, len(tile), _STRIP):
             strip = slice(start, start + _STRIP)
             root = tile[strip] + (lift[strip] + y.lift[columns])
@@ -299,13 +297,3 @@ def _self_kernel(x: _Rows) -> np.ndarray:
     """[n] kernel of each row with itself."""
     squares = np.einsum("ij,ij->i", x.centred, x.centred, dtype=np.float64)
     return (squares + 2 * x.lift) ** 3
-
-
-def _counts(copies: np.ndarray, n: int, name: str) -> np.ndarray:
-    """Counts [R, n] of n rows in resamples, as float64; raises ValueError for negative ones and for empty resamples."""
-    values = np.asarray(copies, dtype=np.float64)
-    if values.ndim != 2 or values.shape[1] != n:
-        raise ValueError(f"`{name}` has shape {values.shape}; allowed: [R, {n}], a column for each row")
-    if not (values >= 0).all() or not (values.sum(axis=1) > 0).all():
-        raise ValueError(f"`{name}` has counts below 0, or resamples without rows")
-    return values

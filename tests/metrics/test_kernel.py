@@ -4,6 +4,8 @@ Reference numbers are of torch-fidelity 0.4.0 (`kid_features_to_metric`, polynom
 2.13.0 and numpy 2.4.6, for the float64 features that `relu_features` makes with seeds 1 and 2.
 """
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -65,6 +67,16 @@ def test_tiles_do_not_change_the_sum(monkeypatch):
     assert kernel_distance(real, fake) == pytest.approx(whole[0], rel=1e-12)
     assert kernel_distance_interval(real, fake, resamples=50) == pytest.approx(whole[1], rel=1e-12)
     assert permutation_p_value(real, fake, 50) == p
+
+
+def test_memory_is_flat():
+    """At 6,000 images one matrix of kernels takes 288 MB."""
+    real, fake = np.random.default_rng(0).normal(size=(2, 6000, 4)).astype(np.float32)
+    tracemalloc.start()
+    kernel_distance(real, fake)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 50e6
 
 
 def true_distance(shift, d):
