@@ -1,4 +1,4 @@
-"""The metrics side by side with their peers: `python benchmarks/evaluation.py [ROUNDS]` (default 3).
+"""The metrics side by side with their peers: `python benchmarks/metrics.py [ROUNDS]` (default 3).
 
 Peers take turns, so that whatever else the machine does slows all of them; seconds are medians of the turns, ratios
 medians of the ratios within a round. Each side is a process of its own, whose peak memory counts its libraries and the
