@@ -37,12 +37,6 @@ def check_file(path: str) -> None:
         raise UserError(f"{path} is no HDF5 file, in which Keras saves weights", key=KEY)
 
 
-def file_fingerprint(path: str) -> str:
-    """Hex digest of a file of weights."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
-
-
 class Inception:
     """Inception v3 (Szegedy et al. 2016) up to the mean over places that its classifier stands on.
 
