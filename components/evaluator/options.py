@@ -43,7 +43,7 @@ class GateOptions(BaseModel):
     resolution: float = Field(
         0.3,
         gt=0,
-        description="A class has enough held-out images if a `kid_relative` of this size would be seen in 4 of 5 runs.",
+        description="A class has enough held-out images if a `kid_relative` of this size would be seen in most cases.",
     )
     features: FeaturesOptions = Field(FeaturesOptions(), description="What distances are measured in.")
     seed: int = Field(0, ge=0, description="Seed of the generated images, of resamples and of the halves of the null.")
