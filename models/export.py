@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -94,35 +93,6 @@ def _fingerprint(generator: keras.Model, classes: tuple[str, ...]) -> str:
     return digest.hexdigest()
 
 
-def signature(path: str) -> tuple[Any, Any]:
-    """Loads a SavedModel that answers as an exported generator does.
-
-    Returns:
-      The model, which has to be kept as long as its signature is called, and the signature: (label, seed) int64 [n]
-      -> `image_bytes`, `status`.
-
-    Raises:
-      OSError: if there is none.
-      ValueError: if it has no such signature.
-    """
-    model = tf.saved_model.load(path)
-    found = model.signatures.get(SIGNATURE)
-    inputs = found.structured_input_signature[1].keys() if found else set()
-    if found is None or {"label", "seed"} != inputs or {"image_bytes", "status"} - found.structured_outputs.keys():
-        raise ValueError(f"{path}: no signature `{SIGNATURE}` from label and seed to image_bytes and status")
-    return model, found
-
-
-def metadata(path: str) -> dict[str, Any] | None:
-    """What an exported generator says of itself, see `export_generator`; None of a model from elsewhere.
-
-    Raises:
-      ValueError: if it cannot be read.
-    """
-    file = Path(path) / METADATA_FILE
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
-
-
 class Generator:
     """An exported generator, called through its signature, as a server would.
 
@@ -141,14 +111,24 @@ class Generator:
           ValueError: if it is not one of `export_generator`.
         """
         self.path = path
-        model, self._signature = signature(path)
-        about = metadata(path)
-        if about is None:
+        model = tf.saved_model.load(path)
+        signature = model.signatures.get(SIGNATURE)
+        inputs = signature.structured_input_signature[1].keys() if signature else set()
+        if (
+            signature is None
+            or {"label", "seed"} != inputs
+            or {"image_bytes", "status"} - signature.structured_outputs.keys()
+        ):
+            raise ValueError(f"{path}: no signature `{SIGNATURE}` from label and seed to image_bytes and status")
+        file = Path(path) / METADATA_FILE
+        if not file.is_file():
             raise ValueError(f"{path}: no {METADATA_FILE}, which names the classes")
-        self.classes: tuple[str, ...] = tuple(about["classes"])
-        self.image_shape: tuple[int, int, int] = tuple(about["image_shape"])
-        self.fingerprint: str = about["fingerprint"]
+        metadata = json.loads(file.read_text(encoding="utf-8"))
+        self.classes: tuple[str, ...] = tuple(metadata["classes"])
+        self.image_shape: tuple[int, int, int] = tuple(metadata["image_shape"])
+        self.fingerprint: str = metadata["fingerprint"]
         self._model = model  # keeps the variables that the signature uses
+        self._signature = signature
 
     def generate(self, labels: np.ndarray, seeds: np.ndarray, batch_size: int = 256) -> np.ndarray:
         """uint8 [n, H, W, C] for labels and seeds, int [n] each; raises as `generate_png` does."""

@@ -41,8 +41,8 @@ class Inception:
     """Inception v3 (Szegedy et al. 2016) up to the mean over places that its classifier stands on.
 
     Images are brought to 299 x 299 by a bilinear filter as wide as the reduction, values to [-1, 1], grey to three equal
-    channels: what Pillow's BILINEAR and `keras.applications.inception_v3.preprocess_input` do, to within half a level
-    of 255, to which Pillow rounds.
+    channels: what Pillow's BILINEAR and `keras.applications.inception_v3.preprocess_input` do, to within one level of
+    255, because Pillow rounds to whole ones, along rows and again along columns.
 
     Attributes:
       fingerprint: hex digest of the weights.
@@ -104,7 +104,8 @@ def _from_file(path: str) -> keras.Model:
         except (ValueError, OSError, KeyError, AttributeError) as error:
             reasons.append(str(error).strip().partition("\n")[0])
     raise UserError(
-        f"{Path(path).name} does not fit Inception v3 of Keras: {reasons[0]} (with its classifier: {reasons[1]})", key=KEY
+        f"{Path(path).name} does not fit Inception v3 of Keras: {reasons[0]} (with its classifier: {reasons[1]})",
+        key=KEY,
     )
 
 

@@ -11,7 +11,8 @@ import numpy as np
 from components import examples
 from components.evaluator import cache, looking, samples
 from components.evaluator.cache import Cache
-from components.evaluator.evaluation import Other, evaluate
+from components.evaluator.comparison import Other
+from components.evaluator.evaluation import evaluate
 from components.evaluator.features import Eyes, EyesAt, nearest_neighbour_accuracy
 from components.evaluator.looking import Arrays, Batch
 from components.evaluator.options import GateOptions

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-EVALUATION = "assets.extra/evaluation.json"  # put there by the Pusher
+# Beside a SavedModel: what its export says of it, and what the Pusher puts there.
+ABOUT = "assets.extra/tailgan.json"
+EVALUATION = "assets.extra/evaluation.json"
 
 
 @dataclass(frozen=True)
@@ -20,9 +22,9 @@ class Served:
 
 def fingerprint(model_dir: Path) -> str:
     """Identity of an exported generator: the one written by its export, or of a foreign model, of its files."""
-    metadata = model_dir / "assets.extra" / "tailgan.json"
-    if metadata.is_file():
-        return json.loads(metadata.read_text(encoding="utf-8"))["fingerprint"]
+    about = model_dir / ABOUT
+    if about.is_file():
+        return json.loads(about.read_text(encoding="utf-8"))["fingerprint"]
     digest = hashlib.sha256()
     for path in sorted(p for p in model_dir.rglob("*") if p.is_file()):
         digest.update(path.relative_to(model_dir).as_posix().encode() + b"\0" + path.read_bytes())

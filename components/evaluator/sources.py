@@ -1,26 +1,28 @@
 """What is judged: an exported generator, or a folder of images that any program has made."""
 
+import json
 import os
 import threading
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
 
-from components.evaluator.served import fingerprint
+from components.evaluator.served import ABOUT, fingerprint
 from components.example_gen.decoder import Decoder
 from components.example_gen.images import BadImage, is_plain_png
 from components.example_gen.options import DataOptions
 from components.example_gen.sources.image_folder import ImageFolder
 from models.data import decode
 from models.errors import UserError
-from models.export import OK, metadata, signature
 from models.missing import fill
 
+SIGNATURE = "serving_default"
+OK = "ok"
 ASKED_AT_ONCE = 256
 _NAMED = 5  # at most so many classes in a message
 
@@ -78,7 +80,7 @@ class SourceAt:
 
 
 class ExportedGenerator:
-    """A SavedModel with the signature of an exported generator, see models/export.py; a `Source`."""
+    """A SavedModel with the signature of an exported generator; a `Source`."""
 
     def __init__(self, path: str, classes: Sequence[str], image_shape: Sequence[int]):
         """Loads it.
@@ -95,8 +97,8 @@ class ExportedGenerator:
         """
         self._path = path
         try:
-            self._model, self._signature = signature(path)
-            about = metadata(path)
+            self._model, self._signature = _load(path)
+            about = _about(path)
             self.fingerprint = fingerprint(Path(path))
         except (OSError, ValueError, KeyError) as error:
             raise UserError(f"{path} holds no generator: {error}") from error
@@ -235,11 +237,34 @@ class FolderOfImages:
         )
 
 
+def _load(path: str) -> tuple[Any, Any]:
+    """A SavedModel, which has to be kept as long as its signature is called, and the signature.
+
+    Raises:
+      OSError: if there is none.
+      ValueError: if it has no such signature.
+    """
+    model = tf.saved_model.load(path)
+    found = model.signatures.get(SIGNATURE)
+    inputs = found.structured_input_signature[1].keys() if found else set()
+    if found is None or {"label", "seed"} != inputs or {"image_bytes", "status"} - found.structured_outputs.keys():
+        raise ValueError(f"no signature `{SIGNATURE}` from label and seed to image_bytes and status")
+    return model, found
+
+
+def _about(path: str) -> dict[str, Any] | None:
+    """What an exported generator says of itself; None of a model from elsewhere."""
+    file = Path(path) / ABOUT
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+
+
 def _check_classes(theirs: Sequence[str], wanted: Sequence[str], path: str) -> None:
     missing = [name for name in wanted if name not in theirs]
     unknown = [name for name in theirs if name not in wanted]
     if missing or unknown:
-        parts = [f"it lacks {_listed(missing)}"] * bool(missing) + [f"it has {_listed(unknown)} besides"] * bool(unknown)
+        parts = [f"it lacks {_listed(missing)}"] * bool(missing) + [f"it has {_listed(unknown)} besides"] * bool(
+            unknown
+        )
         raise OtherClasses(f"{path} has other classes than the data: {' and '.join(parts)}")
 
 
