@@ -15,8 +15,8 @@ def versions(serving_dir: Path) -> list[dict[str, Any]]:
 
     Returns:
       A row of the history each (see `components.pusher.history`) with `state`: "serving", "kept" (there, but a newer
-      one serves) or "removed". A version without a row, pushed by an earlier version of this project or by hand, has the
-      figures of its evaluation where that lies beside it, else None; its `time` is None.
+      one serves) or "removed". A version without a row, pushed by an earlier version of this project or by hand, has
+      the figures of its evaluation where that lies beside it, else None; its `time` is None.
     """
     served = what_serves(str(serving_dir))
     there = {int(path.name): path for path in serving_dir.glob("*") if path.name.isdecimal()}

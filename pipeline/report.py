@@ -40,7 +40,6 @@ def render(root: Path) -> str:
     environment.filters["code"] = _code
     environment.globals.update(number=_shown, estimate=estimate, day=history.day, **_WORDS)
     return environment.get_template("report.html.j2").render(
-        name=record.config["name"],
         record=record,
         result=collected,
         headline=findings.headline(collected),
@@ -55,7 +54,12 @@ def render(root: Path) -> str:
     )
 
 
-_WORDS = {"outcomes": findings.OUTCOMES, "figures": findings.FIGURES, "compared_with": findings.compared_with}
+_WORDS = {
+    "outcomes": findings.OUTCOMES,
+    "figures": findings.FIGURES,
+    "figure_of": findings.figure,
+    "compared_with": findings.compared_with,
+}
 
 
 def _shown(value: float | int | None, digits: int = 3) -> Markup | str:
@@ -78,20 +82,27 @@ def _rows(per_class: dict[str, dict[str, Any]], samples: dict[str, np.ndarray]) 
     """One row a class, the rarest ones, with their images as data URIs and their figures drawn."""
     labels = {name: label for label, name in enumerate(per_class)}
     axes = {name: _limits(per_class, name) for name in findings.FIGURES}
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, row in findings.rarest_first(per_class)[:MAX_CLASSES_SHOWN]:
         label = labels[name]
-        pictures = {kind: strip(samples[kind][label]) for kind in ("generated", "nearest") if kind in samples}
         drawn = [
             (
                 bars.whisker(row[figure], (row["intervals"] or {}).get(figure), axes[figure], as_real),
-                findings.figure(row, figure),
+                findings.figure(row, figure, digits=2),
             )
             for figure, (_, as_real) in findings.FIGURES.items()
         ]
-        real = strip(samples["real"][label][: samples["real_count"][label]])
-        remarks = findings.remarks(name, row)
-        rows.append({"name": name, **row, **pictures, "real": real, "drawn": drawn, "remarks": remarks})
+        rows.append(
+            {
+                "name": name,
+                **row,
+                "real": strip(samples["real"][label][: samples["real_count"][label]]),
+                "generated": strip(samples["generated"][label]),
+                "nearest": strip(samples["nearest"][label]) if "nearest" in samples else "",
+                "drawn": drawn,
+                "remarks": findings.remarks(name, row),
+            }
+        )
     return rows
 
 
@@ -137,11 +148,12 @@ def summary(collected: dict[str, Any]) -> str:
         out.print(f"{score['name']:<9} {score['word']:<12} {' '.join((score['meaning'], *score['remarks']))}")
     whole = ("fid", "kid", "inception_score", "label_agreement")
     out.print("\n" + "  ".join(f"{name} {number(collected[name])}" for name in whole))
-    null = collected["null"]
-    out.print(
-        f"at n = {null['n']}: FID {number(null['model_fid'])} (real against real {number(null['fid'])}), "
-        f"KID {number(null['model_kid'])} (real against real {number(null['kid'])})\n"
-    )
+    if null := collected["null"]:
+        out.print(
+            f"at n = {null['n']}: FID {number(null['model_fid'])} (real against real {number(null['fid'])}), "
+            f"KID {number(null['model_kid'])} (real against real {number(null['kid'])})"
+        )
+    out.print()
     table = Table(box=None, pad_edge=False, header_style="bold")
     columns = ("train", "eval", "KID relative", "diversity", "agreement ratio", "closest record")
     table.add_column("class")

@@ -70,6 +70,9 @@ _PER_CLASS = (
     "smallest_kid_relative",
     "intervals",
 )
+# What the rows of earlier versions have not.
+_RULE = dict.fromkeys(("lo", "hi", "where", "why"))
+_COMPARISON = {"against": "serving", **dict.fromkeys(("version", "where", "difference", "lo", "hi"))}
 _OLDER = (
     "an earlier version of tailgan evaluated this run, which knew fewer figures; "
     "the same `tailgan run` evaluates it anew, from the cache up to there"
@@ -94,9 +97,9 @@ def collect(root: Path) -> dict[str, Any]:
     """Everything that is known of the newest run of a root.
 
     Returns:
-      `blessed, verdict, undecided, reasons, warnings, rules, compared, scorecard, model_version, serving_version,
-      versions, training, data, seconds`, the figures of `evaluation.json`, and `per_class`, in label order. Figures that
-      the evaluation of an earlier version of this project has not are None, and `warnings` says so.
+      `name, blessed, verdict, undecided, reasons, warnings, rules, compared, scorecard, model_version,
+      serving_version, versions, training, data, seconds`, the figures of `evaluation.json`, and `per_class`, in label
+      order. Figures that the evaluation of an earlier version of this project has not are None, and `warnings` says so.
 
     Raises:
       ConfigError: see `finished_run`; or the evaluation cannot be read.
@@ -111,13 +114,14 @@ def collect(root: Path) -> dict[str, Any]:
             "train_unique": before.train_unique[label],
             "train_rebalanced": after.counts["train"][label],
             "class_weight": after.class_weights[label],
-            **{key: evaluation["per_class"][name].get(key) for key in _PER_CLASS},
+            **{key: evaluation["per_class"].get(name, {}).get(key) for key in _PER_CLASS},
         }
         for label, name in enumerate(before.classes)
     }
     serving_dir = Path(record.serving_dir)
     served = what_serves(record.serving_dir)
     return {
+        "name": record.config["name"],
         "verdict": evaluation["verdict"],
         "blessed": evaluation["blessed"],
         "undecided": _undecided(evaluation),
@@ -144,10 +148,11 @@ def _evaluation(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         older = "groups" not in document
-        rules = [{"figure": row["rule"].split()[0], **row, "outcome": _outcome(row)} for row in document["rules"]]
+        rules = [
+            {**_RULE, "figure": row["rule"].split()[0], **row, "outcome": _outcome(row)} for row in document["rules"]
+        ]
         compared = [
-            {"against": "serving", "other": row.get("served"), **row, "outcome": _outcome(row)}
-            for row in document["compared"]
+            {**_COMPARISON, "other": row.get("served"), **row, "outcome": _outcome(row)} for row in document["compared"]
         ]
         if missing := {"verdict", "generator", "per_class", "judge"} - document.keys():
             raise KeyError(*missing)

@@ -37,7 +37,7 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
     "balance": (
         Bound("balance.dead", 0, 0, False, "classes that are never seen among generated images"),
         Bound("balance.kl", 0.05, 0.2, False, "how far the classes seen are from those asked for; 0 is not at all"),
-        Bound("worst.label_agreement_ratio", 0.9, 0.8, True, "how often the class asked for is seen; 1 as in real ones"),
+        Bound("worst.label_agreement_ratio", 0.9, 0.8, True, "how often the class asked for is seen; 1 as in real"),
     ),
     "copying": (
         Bound("worst.closest_record_ratio", 0.6, 0.4, True, "distance from training images; 1 as new images, 0 copies"),
@@ -73,7 +73,8 @@ _MEANINGS: dict[str, dict[Word, str]] = {
         "poor": "Generated images of at least one class are all but copies of training images.",
     },
 }
-_UNDECIDED = "There are too few images to say."
+_TOO_FEW = "There are too few images to say."
+_UNKNOWN = "It could not be measured."
 
 # Which rules of the gate ask about which of the four.
 _ASKED = {
@@ -124,7 +125,8 @@ def scorecard(document: Mapping[str, Any]) -> list[Score]:
     for name, bounds in BOUNDS.items():
         figures = tuple(_judged(document, bound) for bound in bounds)
         word = min((figure.word for figure in figures), key=_WORST_FIRST.index)
-        meaning = _MEANINGS[name].get(word, _UNDECIDED)
+        unknown = any(figure.value is None for figure in figures)
+        meaning = _MEANINGS[name].get(word, _UNKNOWN if unknown else _TOO_FEW)
         remarks = tuple(_remarks(name, word, document["rules"]))
         scores.append(Score(name, QUESTIONS[name], word, SYMBOLS[word], meaning, figures, remarks))
     return scores

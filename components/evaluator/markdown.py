@@ -62,11 +62,11 @@ def sentence(text: str) -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table whose first column is set left and the others right.
+    """A table.
 
     Args:
       header: Markdown of each column.
       rows: cells, Markdown; a bar in one, as of code, does not end it.
     """
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(_BAR.sub(_ESCAPED_BAR, cell) for cell in cells)} |" for cells in lines)

@@ -47,7 +47,7 @@ def render(document: Mapping[str, Any], info: DatasetInfo) -> str:
 
 def _details(document: Mapping[str, Any], info: DatasetInfo) -> str:
     height, width, channels = info.image_shape
-    reasons = [f"- {sentence(reason)}" for reason in (*document["reasons"], *document.get("warnings", ()))]
+    reasons = [f"- {sentence(reason)}" for reason in (*document["reasons"], *document["warnings"])]
     return "\n".join(
         [
             "A class-conditional generative adversarial network, exported as a TensorFlow SavedModel.",
@@ -72,7 +72,7 @@ def _use(info: DatasetInfo) -> str:
 def _factors(document: Mapping[str, Any]) -> str:
     groups = {
         name: ", ".join(escape(member) for member in group["classes"])
-        for name, group in document.get("groups", {}).items()
+        for name, group in (document["groups"] or {}).items()
         if name in ("tail", "middle", "head")
     }
     lines = [f"- {name}: {members}" for name, members in groups.items()]
@@ -80,14 +80,14 @@ def _factors(document: Mapping[str, Any]) -> str:
 
 
 def _metrics(document: Mapping[str, Any]) -> str:
-    features, judge = document.get("features", {}), document["judge"]
+    features, judge = document["features"] or {}, document["judge"]
     lines = [f"- {name}: {meaning}" for name, meaning in _FIGURES.items()]
-    network = f"features of the network {code(features['name'])}" if "name" in features else "features of the judge"
+    network = code(features.get("name", "judge"))
     knows = number(features.get("accuracy"))
     return "\n".join(
         [
-            f"Distances are taken in {network}; by its nearest neighbours, {knows} of the held-out real images (mean "
-            "over classes) are of the right class.",
+            f"Distances are taken in features of the network {network}; by nearest neighbours in them, {knows} of the "
+            "held-out real images (mean over classes) are told right.",
             f"Labels are the judge's, a classifier of its own; its accuracy on the held-out real images is "
             f"{number(judge['accuracy'])}.",
             "Brackets hold intervals of 95 % confidence; a dash is what could not be known.",
@@ -114,31 +114,30 @@ def _training_data(info: DatasetInfo) -> str:
 
 
 def _analyses(document: Mapping[str, Any]) -> str:
-    intervals = document.get("intervals", {})
+    intervals = document["intervals"] or {}
     whole = [[name, estimate(document.get(name), intervals.get(name))] for name in _WHOLE]
-    groups = {name: group for name, group in document.get("groups", {}).items() if name != "worst"}
+    groups = {name: group for name, group in (document["groups"] or {}).items() if name != "worst"}
     by_class = [_figures(escape(name), row) for name, row in document["per_class"].items()]
-    rules = [[code(rule["rule"]), _outcome(rule), sentence(rule.get("why") or "")] for rule in document["rules"]]
+    rules = [
+        [code(rule["rule"]), rule["outcome"].replace("_", " "), escape(rule["where"] or ""), sentence(rule["why"])]
+        for rule in document["rules"]
+    ]
     parts = [
         ("All images", table(("figure", "value"), whole)),
         ("Groups of classes", table(("group", *_FIGURES), [_figures(name, row) for name, row in groups.items()])),
         ("Classes", table(("class", *_FIGURES), by_class)),
-        ("Rules of the gate", table(("rule", "outcome", "why"), rules)),
+        ("Rules of the gate", table(("rule", "outcome", "class", "why"), rules)),
     ]
     return "\n\n".join(f"### {title}\n\n{text}" for title, text in parts)
 
 
 def _figures(name: str, row: Mapping[str, Any]) -> list[str]:
-    intervals = row.get("intervals", {})
+    intervals = row.get("intervals") or {}
     return [name, *(estimate(row.get(figure), intervals.get(figure)) for figure in _FIGURES)]
 
 
-def _outcome(rule: Mapping[str, Any]) -> str:
-    return rule.get("outcome", "pass" if rule["passed"] else "fail").replace("_", " ")
-
-
 def _ethics(document: Mapping[str, Any]) -> str:
-    memorization = document.get("memorization") or {}
+    memorization = document["memorization"] or {}
     return (
         "A generator can give back images it was trained on. The test for data copying (Meehan et al. 2020) reads "
         f"C_T {number(memorization.get('c_t'))} (below 0 is nearer to training images than real ones are), with a "
@@ -153,13 +152,13 @@ def _caveats(document: Mapping[str, Any]) -> str:
     if few:
         names = ", ".join(map(escape, few))
         limits.append(f"- Too few held-out images for a sharp figure, so that small faults stay unseen: {names}.")
-    dead = (document.get("balance") or {}).get("dead")
+    dead = (document["balance"] or {}).get("dead")
     if dead:
         limits.append(f"- Classes that the judge sees in no generated image: {', '.join(map(escape, dead))}.")
     return "\n".join(
         [
             *limits,
             "- Figures compare with nothing that was judged by another network or on other data.",
-            "- What the judge cannot see is in no figure; its recall on real images of each class bounds what is known.",
+            "- What the judge cannot see is in no figure; its recall of real images bounds what is known of a class.",
         ]
     )

@@ -61,9 +61,7 @@ class Executor(executor.Executor):
                 history.append(base, _row(version, ready, evaluation))
                 move_whole(ready, base / str(version))
                 model_push = artifact_utils.get_single_instance(output_dict[PUSHED_MODEL_KEY])
-                self._MarkPushed(
-                    model_push, pushed_destination=str(base / str(version)), pushed_version=str(version)
-                )
+                self._MarkPushed(model_push, pushed_destination=str(base / str(version)), pushed_version=str(version))
         finally:
             _clear(base)
 

@@ -23,7 +23,7 @@ _FIGURES = {
 def figures(evaluation: Mapping[str, Any] | None) -> dict[str, float | None]:
     """The figures of a row, from evaluation.json; None where it, or one of them, is not known."""
     document = evaluation or {}
-    groups = {"": document, **document.get("groups", {})}
+    groups = {"": document, **(document.get("groups") or {})}
     return {key: groups.get(group, {}).get(name) for key, (group, name) in _FIGURES.items()}
 
 
