@@ -88,8 +88,52 @@ def bootstrap_kernel_distances(
     real, fake = checks.pair(real, fake, at_least=MIN_ROWS)
     real_copies = resample_counts(len(real), resamples, np.random.default_rng(seeds[0]))
     fake_copies = resample_counts(len(fake), resamples, np.random.default_rng(seeds[1]))
-    crossed = _bilinear(real, fake, real_copies, fake_copies) / (len(real) * len(fake))
-    return _mean_of_pairs(real, real_copies) + _mean_of_pairs(fake, fake_copies) - 2 * crossed
+    crossed = cross_draws(real, fake, real_copies, fake_copies)
+    return within_draws(real, real_copies) + within_draws(fake, fake_copies) - 2 * crossed
+
+
+def within_draws(x: np.ndarray, copies: np.ndarray) -> np.ndarray:
+    """Mean kernel over the pairs of different originals in resamples of one set; see `bootstrap_kernel_distances`.
+
+    Args:
+      x: [n, d], n >= 2.
+      copies: [R, n] how often resample r holds row i, >= 0; at least two different rows each.
+
+    Returns:
+      [R] float64. With one copy of each row it is the unbiased mean kernel of two images of this kind.
+
+    Raises:
+      ValueError: as `checks.features`; `copies` are no counts of the rows, or one row is all that a resample holds.
+    """
+    x = checks.features(x, "x")
+    copies = _counts(copies, len(x), "copies")
+    squares = copies**2
+    pairs = copies.sum(axis=1) ** 2 - squares.sum(axis=1)
+    if alone := int((pairs == 0).sum()):
+        raise ValueError(f"`copies` has {alone} resamples of one row alone; at least two different rows are needed")
+    return (_bilinear(x, x, copies, copies) - squares @ _self_kernel(x)) / pairs
+
+
+def cross_draws(x: np.ndarray, y: np.ndarray, x_copies: np.ndarray, y_copies: np.ndarray) -> np.ndarray:
+    """Mean kernel between resamples of one set and resamples of another.
+
+    Args:
+      x: [n, d], n >= 1.
+      y: [m, d], m >= 1.
+      x_copies: [R, n] how often resample r holds row i of `x`, >= 0; at least one row each.
+      y_copies: [R, m] the same of `y`.
+
+    Returns:
+      [R] float64.
+
+    Raises:
+      ValueError: as `checks.pair`; the copies are no counts of the rows, or for unequally many resamples.
+    """
+    x, y = checks.pair(x, y, ("x", "y"), at_least=1)
+    x_copies, y_copies = _counts(x_copies, len(x), "x_copies"), _counts(y_copies, len(y), "y_copies")
+    if len(x_copies) != len(y_copies):
+        raise ValueError(f"`x_copies` has {len(x_copies)} resamples and `y_copies` {len(y_copies)}; they must be equal")
+    return _bilinear(x, y, x_copies, y_copies) / (x_copies.sum(axis=1) * y_copies.sum(axis=1))
 
 
 def kernel_distance_interval(
@@ -211,8 +255,11 @@ def _bilinear(x: np.ndarray, y: np.ndarray, left: np.ndarray, right: np.ndarray 
     return weighted if right is None else np.einsum("rj,rj->r", weighted, right)
 
 
-def _mean_of_pairs(x: np.ndarray, copies: np.ndarray) -> np.ndarray:
-    """[R] mean kernel over the pairs of different originals in resamples that hold each row `copies` [R, n] times."""
-    squares = copies**2
-    pairs = len(x) ** 2 - squares.sum(axis=1)
-    return (_bilinear(x, x, copies, copies) - squares @ _self_kernel(x)) / pairs
+def _counts(copies: np.ndarray, n: int, name: str) -> np.ndarray:
+    """Counts [R, n] of n rows in resamples, as float64; raises ValueError for negative ones and for empty resamples."""
+    values = np.asarray(copies, dtype=np.float64)
+    if values.ndim != 2 or values.shape[1] != n:
+        raise ValueError(f"`{name}` has shape {values.shape}; allowed: [R, {n}], a column for each row")
+    if not (values >= 0).all() or not (values.sum(axis=1) > 0).all():
+        raise ValueError(f"`{name}` has counts below 0, or resamples without rows")
+    return values
