@@ -40,10 +40,10 @@ def figure(row: Mapping[str, Any], name: str, digits: int = 3) -> str:
 def remarks(name: str, row: Mapping[str, Any]) -> list[str]:
     """What is to be said of a class beside its figures."""
     found = []
-    if row["enough_data"] is False:
+    if row["enough_data"] is False and row["label_agreement"] is not None:
         least = row["smallest_kid_relative"]
-        seen = "to see a fault of any size" if least is None else f"to see a distance below {number(least, 2)}"
-        found.append(f"too few eval images ({row['eval_real']}) {seen}")
+        seen = "" if least is None else f" to see a distance below {number(least, 2)}"
+        found.append(f"too few eval images ({row['eval_real']}){seen}")
     if row["looks_like"] not in (None, name):
         part = row["looks_like_part"]
         found.append(f"looks like {row['looks_like']}{'' if part is None else f' ({part:.0%})'}")

@@ -167,9 +167,11 @@ def _outcome(row: dict[str, Any]) -> str:
 
 
 def _undecided(evaluation: dict[str, Any]) -> bool:
-    """Whether a generator was not blessed because of what could not be told, and not because something failed."""
-    outcomes = {row["outcome"] for row in (*evaluation["rules"], *evaluation["compared"])}
-    return evaluation["verdict"] == "rejected" and "cannot_tell" in outcomes and "fail" not in outcomes
+    """Whether a generator was not blessed because of what could not be told, and not because something is wrong."""
+    results = [*evaluation["rules"], *evaluation["compared"]]
+    if evaluation["verdict"] != "rejected" or not evaluation["rules"] or any(r["outcome"] == "fail" for r in results):
+        return False
+    return any(row["value"] is not None for row in results)  # of a broken generator nothing is known at all
 
 
 def training(record: RunRecord) -> dict[str, Any]:
