@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -104,7 +105,7 @@ def judge(candidate: SourceAt, given: Given, served: Served | None = None, best:
         if arrays is None
     }
     generated = [wanted.batches, *(other.batches for *_, other in others)]
-    looking.look(given.make_pipeline, sum([*fresh.values(), *generated], []), at, given.scratch)
+    looking.look(given.make_pipeline, [*chain(*fresh.values(), *generated)], at, given.scratch)
     for split, batches in fresh.items():
         arrays = looking.by_id(looking.gather(given.scratch, batches))
         given.cache.save(keys[split], arrays)

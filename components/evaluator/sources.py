@@ -156,8 +156,8 @@ class ExportedGenerator:
             raise UserError(f"{self._path}: for {self._asked(label, seed)} it gave {len(png)} bytes, no PNG") from None
         if pixels.shape != self.image_shape:
             raise UserError(
-                f"{self._path}: for {self._asked(label, seed)} it gave an image of {_shape(pixels.shape)}; those of the "
-                f"data are {_shape(self.image_shape)}"
+                f"{self._path}: for {self._asked(label, seed)} it gave an image of {_shape(pixels.shape)}; those of "
+                f"the data are {_shape(self.image_shape)}"
             )
         return pixels
 
@@ -187,7 +187,7 @@ class FolderOfImages:
             raise UserError(str(fault).removeprefix(f"`{fault.key}`: ")) from None
         _check_classes(self._folder.classes, classes, path)
         self.classes = tuple(classes)
-        self.image_shape = (*data.image_size, data.channels)
+        self.image_shape: tuple[int, int, int] = (*data.image_size, data.channels)
         self.fingerprint = self._folder.fingerprint()
         self._paths: dict[str, list[bytes]] = {name: [] for name in classes}
         for file in sorted(file for chunk in self._folder.chunks() for file in chunk.split(b"\0")):
@@ -262,10 +262,9 @@ def _check_classes(theirs: Sequence[str], wanted: Sequence[str], path: str) -> N
     missing = [name for name in wanted if name not in theirs]
     unknown = [name for name in theirs if name not in wanted]
     if missing or unknown:
-        parts = [f"it lacks {_listed(missing)}"] * bool(missing) + [f"it has {_listed(unknown)} besides"] * bool(
-            unknown
-        )
-        raise OtherClasses(f"{path} has other classes than the data: {' and '.join(parts)}")
+        lacks = f"it lacks {_listed(missing)}" if missing else ""
+        has = f"it has {_listed(unknown)} besides" if unknown else ""
+        raise OtherClasses(f"{path} has other classes than the data: {' and '.join(filter(None, (lacks, has)))}")
 
 
 def _listed(names: Sequence[str]) -> str:

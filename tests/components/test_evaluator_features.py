@@ -100,7 +100,7 @@ def test_no_judge_is_told(tmp_path):
 
 @pytest.mark.parametrize("shape", [(40, 60, 3), (640, 400, 3), (28, 28, 1)])
 def test_images_are_prepared_as_pillow_and_keras_prepare_them(shape):
-    """Within one level of 255 (measured: 0.9998, mean 0.30), because Pillow rounds to whole ones on each of two ways."""
+    """Within one level of 255 (measured: 0.9998, mean 0.30), because Pillow rounds along rows and along columns."""
     image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     pillow = Image.fromarray(image.squeeze()).convert("RGB").resize((299, 299), Image.Resampling.BILINEAR)
     expected = preprocess_input(np.asarray(pillow, np.float32))

@@ -1,5 +1,7 @@
 """Looking at images by Beam: the same figures to the last bit, however many work on it."""
 
+from itertools import chain
+
 import apache_beam as beam
 import numpy as np
 import pytest
@@ -51,7 +53,7 @@ def batches(world, info, source):
 
 
 def seen(make_pipeline, batches, eyes, directory):
-    looking.look(make_pipeline, sum(batches.values(), []), eyes, directory)
+    looking.look(make_pipeline, [*chain(*batches.values())], eyes, directory)
     return {name: looking.gather(directory, own) for name, own in batches.items()}
 
 
@@ -80,7 +82,7 @@ def test_four_processes_see_what_one_sees_to_the_last_bit(one, batches, eyes, tm
 
 def test_the_order_of_the_batches_means_nothing(one, batches, eyes, tmp_path):
     backwards = {name: own[::-1] for name, own in reversed(batches.items())}
-    looking.look(pipeline(), sum(backwards.values(), []), eyes, tmp_path)
+    looking.look(pipeline(), [*chain(*backwards.values())], eyes, tmp_path)
     assert_equal({name: looking.gather(tmp_path, own) for name, own in batches.items()}, one)
 
 
@@ -133,5 +135,5 @@ def test_a_fault_of_the_source_is_told_in_its_own_words(exports, info, eyes, tmp
     source = SourceAt(str(path), info.classes, info.image_shape)
     batches = looking.made_batches("made", source, np.zeros(600, np.int64), np.arange(600))
     (tmp_path / "out").mkdir()
-    with pytest.raises(UserError, match="its status was `0`, not `ok`$"):
+    with pytest.raises(UserError, match=r"its status was `0`, not `ok`$"):
         looking.look(pipeline(), batches, eyes, tmp_path / "out")
