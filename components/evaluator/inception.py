@@ -41,8 +41,8 @@ class Inception:
     """Inception v3 (Szegedy et al. 2016) up to the mean over places that its classifier stands on.
 
     Images are brought to 299 x 299 by a bilinear filter as wide as the reduction, values to [-1, 1], grey to three
-    equal channels: what Pillow's BILINEAR and `keras.applications.inception_v3.preprocess_input` do, to within one level of
-    255, because Pillow rounds to whole ones, along rows and again along columns.
+    equal channels: what Pillow's BILINEAR and `keras.applications.inception_v3.preprocess_input` do, to within one
+    level of 255, because Pillow rounds to whole ones, along rows and again along columns.
 
     Attributes:
       fingerprint: hex digest of the weights.

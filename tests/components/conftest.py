@@ -10,7 +10,7 @@ import pytest
 CLASSES = tuple(map(str, range(10)))
 
 
-class World(NamedTuple):
+class Digits(NamedTuple):
     """An Examples artifact, and a judge as its Trainer exports it."""
 
     examples: Path
@@ -56,11 +56,11 @@ def export_judge(path: Path, images: Sequence[np.ndarray], steps: int) -> Path:
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory, digit_parts) -> World:
+def digits(tmp_path_factory, digit_parts) -> Digits:
     """The digits, with a judge that knows a little of them."""
-    folder = tmp_path_factory.mktemp("world")
+    folder = tmp_path_factory.mktemp("digits")
     write_examples(folder / "examples", digit_parts, CLASSES)
-    return World(folder / "examples", export_judge(folder / "judge", digit_parts["train"], 150))
+    return Digits(folder / "examples", export_judge(folder / "judge", digit_parts["train"], 150))
 
 
 @pytest.fixture(scope="session")

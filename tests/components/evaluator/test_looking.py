@@ -24,16 +24,16 @@ def pipeline(mode="in_memory", workers=1):
 
 
 @pytest.fixture(scope="module")
-def info(world):
-    return DatasetInfo.load(str(world.examples))
+def info(digits):
+    return DatasetInfo.load(str(digits.examples))
 
 
 @pytest.fixture(scope="module")
-def eyes(world, info, tmp_path_factory):
-    images = some_training_images(examples.shards(str(world.examples), "train"), info, 0)
+def eyes(digits, info, tmp_path_factory):
+    images = some_training_images(examples.shards(str(digits.examples), "train"), info, 0)
     path = tmp_path_factory.mktemp("axes") / "axes.npz"
     np.savez(path, **to_arrays(pixels.fit(images)))
-    return EyesAt(str(world.judge), str(path), FeaturesOptions())
+    return EyesAt(str(digits.judge), str(path), FeaturesOptions())
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +43,12 @@ def source(exports, digit_parts, info, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def batches(world, info, source):
+def batches(digits, info, source):
     labels = np.repeat(np.arange(10), 70)
     return {
         "made": looking.made_batches("made", source, labels, np.arange(len(labels))),
-        "eval": looking.real_batches("eval", examples.shards(str(world.examples), "eval"), info),
-        "train": looking.real_batches("train", examples.shards(str(world.examples), "train"), info, True),
+        "eval": looking.real_batches("eval", examples.shards(str(digits.examples), "eval"), info),
+        "train": looking.real_batches("train", examples.shards(str(digits.examples), "train"), info, True),
     }
 
 
@@ -110,7 +110,7 @@ def test_of_training_images_only_pixels_are_wanted(one):
     assert set(one["train"]) == {"labels", "ids", "pixels"}
 
 
-def test_an_empty_shard_and_images_without_a_class_are_passed_over(world, write, eyes, tmp_path):
+def test_an_empty_shard_and_images_without_a_class_are_passed_over(digits, write, eyes, tmp_path):
     from components.example_gen.images import encode_png
 
     image = np.full((8, 8, 1), 7, np.uint8)

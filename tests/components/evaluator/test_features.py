@@ -19,10 +19,10 @@ from models.errors import UserError
 
 
 @pytest.fixture(scope="module")
-def axes(world, tmp_path_factory):
-    info = DatasetInfo.load(str(world.examples))
+def axes(digits, tmp_path_factory):
+    info = DatasetInfo.load(str(digits.examples))
     path = tmp_path_factory.mktemp("axes") / "axes.npz"
-    images = some_training_images(examples.shards(str(world.examples), "train"), info, 0)
+    images = some_training_images(examples.shards(str(digits.examples), "train"), info, 0)
     np.savez(path, **to_arrays(pixels.fit(images)))
     return path
 
@@ -66,10 +66,10 @@ def test_weights_are_those_of_inception(options, message):
 
 
 @pytest.mark.parametrize("name", ["judge", "pixels"])
-def test_features_are_those_of_the_network_named_and_labels_always_the_judges(world, axes, images, name):
-    eyes = EyesAt(str(world.judge), str(axes), FeaturesOptions(network=name)).open()
+def test_features_are_those_of_the_network_named_and_labels_always_the_judges(digits, axes, images, name):
+    eyes = EyesAt(str(digits.judge), str(axes), FeaturesOptions(network=name)).open()
     seen = eyes.look(images)
-    judge, components = Judge(str(world.judge)), Pixels(read_axes(axes))
+    judge, components = Judge(str(digits.judge)), Pixels(read_axes(axes))
     features, probabilities = judge.look(images)
     np.testing.assert_array_equal(seen["features"], features if name == "judge" else components(images))
     np.testing.assert_array_equal(seen["probabilities"], probabilities)
@@ -78,15 +78,15 @@ def test_features_are_those_of_the_network_named_and_labels_always_the_judges(wo
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
 
 
-def test_the_judges_fingerprint_is_that_of_its_weights(world, tmp_path):
+def test_the_judges_fingerprint_is_that_of_its_weights(digits, tmp_path):
     import shutil
 
     import tensorflow as tf
 
-    first = Judge(str(world.judge))
-    shutil.copytree(world.judge, tmp_path / "copy")
-    assert Judge(str(tmp_path / "copy")).fingerprint == first.fingerprint == Judge(str(world.judge)).fingerprint
-    model = tf.saved_model.load(str(world.judge))
+    first = Judge(str(digits.judge))
+    shutil.copytree(digits.judge, tmp_path / "copy")
+    assert Judge(str(tmp_path / "copy")).fingerprint == first.fingerprint == Judge(str(digits.judge)).fingerprint
+    model = tf.saved_model.load(str(digits.judge))
     variable = model.signatures["serving_default"].variables[0]
     variable.assign_add(tf.ones_like(variable) * 1e-3)
     tf.saved_model.save(model, str(tmp_path / "other"), signatures=model.signatures)
@@ -160,17 +160,17 @@ def test_weights_of_another_network_are_told(tmp_path):
         inception.Inception(str(tmp_path / "other.weights.h5"))
 
 
-def test_axes_are_found_on_labelled_training_images_alone(world, digit_parts):
-    info = DatasetInfo.load(str(world.examples))
-    images = some_training_images(examples.shards(str(world.examples), "train"), info, 0)
+def test_axes_are_found_on_labelled_training_images_alone(digits, digit_parts):
+    info = DatasetInfo.load(str(digits.examples))
+    images = some_training_images(examples.shards(str(digits.examples), "train"), info, 0)
     assert {image.tobytes() for image in images} == {i.tobytes() for part in digit_parts["train"] for i in part}
 
 
-def test_at_most_so_many_images_are_drawn_by_seed(world, monkeypatch):
+def test_at_most_so_many_images_are_drawn_by_seed(digits, monkeypatch):
     monkeypatch.setattr("components.evaluator.pixels.MOST_IMAGES", 40)
-    info = DatasetInfo.load(str(world.examples))
+    info = DatasetInfo.load(str(digits.examples))
     first, again, other = (
-        some_training_images(examples.shards(str(world.examples), "train"), info, seed) for seed in (0, 0, 1)
+        some_training_images(examples.shards(str(digits.examples), "train"), info, seed) for seed in (0, 0, 1)
     )
     assert len(first) == 40 and first.tobytes() == again.tobytes() != other.tobytes()
 

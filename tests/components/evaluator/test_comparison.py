@@ -11,51 +11,59 @@ from components.evaluator.resampled import Drawn
 OPTIONS = GateOptions(resamples=200)
 
 
-def compared(world, real, made, others_made, margins, options=OPTIONS):
-    classes = len(world.names)
+def compared(gaussians, real, made, others_made, margins, options=OPTIONS):
+    classes = len(gaussians.names)
     kernel = real_classes(real, classes, options)
     kids, other_kids = (
         [own.distance(sample(view, label, options, kind)) for label, own in enumerate(kernel.samples)]
         for view, kind in ((made, MADE), (others_made, OTHER))
     )
-    return compare(Other("serving", 7, others_made), world.names, made, kids, other_kids, kernel, margins)
+    return compare(Other("serving", 7, others_made), gaussians.names, made, kids, other_kids, kernel, margins)
 
 
 def outcomes(rows, figure):
     return {row.where: row.outcome for row in rows if row.figure == figure}
 
 
-def test_equal_generators_are_not_worse_than_each_other(world):
-    real = world.view([40] * 4, 0)
+def test_equal_generators_are_not_worse_than_each_other(gaussians):
+    real = gaussians.view([40] * 4, 0)
     rows = compared(
-        world, real, world.view([300] * 4, 1), world.view([300] * 4, 2), {"kid_relative": 0.15, "label_agreement": 0.15}
+        gaussians,
+        real,
+        gaussians.view([300] * 4, 1),
+        gaussians.view([300] * 4, 2),
+        {"kid_relative": 0.15, "label_agreement": 0.15},
     )
     assert len(rows) == 8 and all(row.passed and row.outcome == "pass" for row in rows)
     assert {(row.against, row.version) for row in rows} == {("serving", 7)}
 
 
-def test_a_class_that_is_worse_fails_and_is_the_only_one(world):
-    real, served = world.view([40] * 4, 0), world.view([300] * 4, 2)
-    made = world.view([300] * 4, 1, drawn_as={2: 0})
-    rows = compared(world, real, made, served, {"kid": 0.5, "kid_relative": 0.2, "label_agreement": 0.2})
+def test_a_class_that_is_worse_fails_and_is_the_only_one(gaussians):
+    real, served = gaussians.view([40] * 4, 0), gaussians.view([300] * 4, 2)
+    made = gaussians.view([300] * 4, 1, drawn_as={2: 0})
+    rows = compared(gaussians, real, made, served, {"kid": 0.5, "kid_relative": 0.2, "label_agreement": 0.2})
     for figure in ("kid", "kid_relative", "label_agreement"):
         assert {where for where, outcome in outcomes(rows, figure).items() if outcome == "fail"} == {"c"}
     worse = next(row for row in rows if (row.figure, row.where) == ("label_agreement", "c"))
     assert worse.value < 0.2 < 0.8 < worse.other and worse.hi < -0.2
 
 
-def test_a_class_that_is_better_passes(world):
-    real, made = world.view([40] * 4, 0), world.view([300] * 4, 1)
+def test_a_class_that_is_better_passes(gaussians):
+    real, made = gaussians.view([40] * 4, 0), gaussians.view([300] * 4, 1)
     rows = compared(
-        world, real, made, world.view([300] * 4, 2, drawn_as={2: 0}), {"kid_relative": 0.2, "label_agreement": 0.2}
+        gaussians,
+        real,
+        made,
+        gaussians.view([300] * 4, 2, drawn_as={2: 0}),
+        {"kid_relative": 0.2, "label_agreement": 0.2},
     )
     assert {row.outcome for row in rows} == {"pass"}
 
 
-def test_few_images_cannot_tell(world):
-    real = world.view([40, 40, 40, 3], 0)
+def test_few_images_cannot_tell(gaussians):
+    real = gaussians.view([40, 40, 40, 3], 0)
     rows = compared(
-        world, real, world.view([300, 300, 300, 8], 1), world.view([300, 300, 300, 8], 2),
+        gaussians, real, gaussians.view([300, 300, 300, 8], 1), gaussians.view([300, 300, 300, 8], 2),
         {"kid_relative": 0.15, "kid": 9.0, "label_agreement": 0.1},
     )  # fmt: skip
     assert outcomes(rows, "kid_relative")["d"] == outcomes(rows, "kid")["d"] == "cannot_tell"
@@ -63,9 +71,9 @@ def test_few_images_cannot_tell(world):
     assert outcomes(rows, "kid_relative")["a"] == "pass"
 
 
-def test_what_the_real_images_contribute_to_both_cancels(world):
+def test_what_the_real_images_contribute_to_both_cancels(gaussians):
     """With the same fakes on both sides nothing differs; with other resamples of the real ones it would."""
-    real, made = world.view([20] * 4, 0), world.view([100] * 4, 1)
+    real, made = gaussians.view([20] * 4, 0), gaussians.view([100] * 4, 1)
     kernel = real_classes(real, 4, OPTIONS)
     kids = [own.distance(sample(made, label, OPTIONS, MADE)) for label, own in enumerate(kernel.samples)]
     apart = [own.distance(sample(made, label, OPTIONS, OTHER)) for label, own in enumerate(kernel.samples)]
@@ -106,13 +114,13 @@ def test_agreement_intervals_are_newcombes():
 
 
 @pytest.mark.parametrize(("towards", "low", "high"), [(0.0, 0.0, 0.05), (1.0, 0.95, 1.0)])
-def test_size_and_power(make_world, towards, low, high):
+def test_size_and_power(make_gaussians, towards, low, high):
     """How often an equally good generator fails, and one that makes a class as its neighbour."""
-    world, failed = make_world(3), []
+    gaussians, failed = make_gaussians(3), []
     options = GateOptions(resamples=100)
     for seed in range(60):
-        real = world.view([15] * 3, 3 * seed)
-        made = world.view([60] * 3, 3 * seed + 1, towards={0: (1, towards)})
-        rows = compared(world, real, made, world.view([60] * 3, 3 * seed + 2), {"kid_relative": 0.1}, options)
+        real = gaussians.view([15] * 3, 3 * seed)
+        made = gaussians.view([60] * 3, 3 * seed + 1, towards={0: (1, towards)})
+        rows = compared(gaussians, real, made, gaussians.view([60] * 3, 3 * seed + 2), {"kid_relative": 0.1}, options)
         failed.append(any(row.outcome == "fail" for row in rows))
     assert low <= np.mean(failed) <= high
