@@ -9,6 +9,7 @@ from tfx.dsl.components.base import executor_spec
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration import pipeline
 from tfx.proto import pusher_pb2
+from tfx.utils import path_utils
 
 from components.data_guard.component import DataGuard
 from components.evaluator.component import Evaluator
@@ -54,6 +55,11 @@ def cache_dir(root: str) -> str:
 def looking_version() -> str:
     """Hash of the sources behind what is kept there."""
     return code_version("components.evaluator.looking")
+
+
+def exported(uri: str) -> str:
+    """Directory of the SavedModel in a Model artifact."""
+    return path_utils.serving_model_path(uri)
 
 
 def _up_to_the_judge(config: Config) -> list[BaseNode]:

@@ -11,30 +11,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from components.evaluator.features_options import WEIGHTS, check_weights
 from models.errors import UserError
 
 SIDE = 299
 BATCH_SIZE = 32
-KEY = "gate.features.weights"
-
-_HDF5 = b"\x89HDF\r\n\x1a\n"
-
-
-def check_file(path: str) -> None:
-    """Looks at a file of weights without loading it.
-
-    Raises:
-      UserError: if it is not there, or not one that Keras could have saved.
-    """
-    if not path.endswith(".h5"):
-        raise UserError(f"{path} does not end in .h5 or .weights.h5, as weights do that Keras has saved", key=KEY)
-    try:
-        with open(path, "rb") as file:
-            start = file.read(len(_HDF5))
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}", key=KEY) from None
-    if start != _HDF5:
-        raise UserError(f"{path} is no HDF5 file, in which Keras saves weights", key=KEY)
 
 
 class Inception:
@@ -94,7 +75,7 @@ def _downloaded() -> keras.Model:
 
 def _from_file(path: str) -> keras.Model:
     """The network with the weights of a file, in which the classifier may be or not."""
-    check_file(path)
+    check_weights(path)
     reasons = []
     for build in (_without_classifier, _with_classifier):
         whole, features = build()
@@ -105,7 +86,7 @@ def _from_file(path: str) -> keras.Model:
             reasons.append(str(error).strip().partition("\n")[0])
     raise UserError(
         f"{Path(path).name} does not fit Inception v3 of Keras: {reasons[0]} (with its classifier: {reasons[1]})",
-        key=KEY,
+        key=WEIGHTS,
     )
 
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from components import examples
 from components.evaluator import inception
 from components.evaluator.features import EyesAt, nearest_neighbour_accuracy
-from components.evaluator.features_options import FeaturesOptions
+from components.evaluator.features_options import FeaturesOptions, check_weights
 from components.evaluator.judge import Judge
 from components.evaluator.pixels import Pixels, read_axes, some_training_images, to_arrays
 from metrics import pixels
@@ -150,7 +150,7 @@ def test_a_missing_file_and_one_that_is_none_of_keras_are_told(tmp_path):
         if content:
             (tmp_path / name).write_bytes(content)
         with pytest.raises(UserError, match=message):
-            inception.check_file(str(tmp_path / name))
+            check_weights(str(tmp_path / name))
 
 
 def test_weights_of_another_network_are_told(tmp_path):
