@@ -64,7 +64,7 @@ def exports() -> SimpleNamespace:
 
 @pytest.fixture(scope="session")
 def digit_parts() -> dict[str, list[np.ndarray]]:
-    """The scanned digits in three disjoint parts, `train`, `eval` and `unseen`: 55 images a class, [55, 8, 8, 1]."""
+    """The scanned digits in three disjoint parts, `train`, `eval` and `unseen`: 58 images a class, [58, 8, 8, 1]."""
     from sklearn.datasets import load_digits
 
     data = load_digits()
@@ -75,7 +75,7 @@ def digit_parts() -> dict[str, list[np.ndarray]]:
         of_class = [image for image in images[order][data.target[order] == label]]
         different = np.stack(list({image.tobytes(): image for image in of_class}.values()))
         for part, name in enumerate(found):
-            found[name].append(different[55 * part : 55 * (part + 1)])
+            found[name].append(different[58 * part : 58 * (part + 1)])
     return found
 
 

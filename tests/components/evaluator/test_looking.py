@@ -99,8 +99,8 @@ def test_generated_images_are_seen_in_the_order_in_which_they_were_asked_for(one
 
 def test_real_images_come_in_the_order_of_their_ids_whatever_their_shards(one, digit_parts, eyes):
     real = looking.by_id(one["eval"])
-    assert (real["ids"][:-1] < real["ids"][1:]).all() and len(real["ids"]) == 550
-    assert np.bincount(real["labels"]).tolist() == [55] * 10
+    assert (real["ids"][:-1] < real["ids"][1:]).all() and len(real["ids"]) == 580
+    assert np.bincount(real["labels"]).tolist() == [58] * 10
     alone = eyes.open().look(np.concatenate(digit_parts["eval"]))
     for name in ("features", "probabilities", "pixels"):
         np.testing.assert_allclose(real[name].sum(axis=0), alone[name].sum(axis=0), rtol=1e-3, atol=1e-2)
