@@ -1,6 +1,5 @@
 """The figures in four words, for people who do not read FID: is it like real images, varied, balanced, and new?"""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -191,7 +190,7 @@ def _worst_coverage(classes: Mapping[str, Mapping[str, Any]]) -> tuple[float | N
 
 def _remarks(name: str, word: Word, rules: Sequence[Mapping[str, Any]]) -> list[str]:
     """Where the gate is stricter than a word, or does not ask about what the word finds wrong."""
-    asking = [rule for rule in rules if _ASKED[name] & set(_parts(rule))]
+    asking = [rule for rule in rules if _ASKED[name] & set(rule["figure"].split("."))]
     strict = [rule for rule in asking if rule["outcome"] != "pass"]
     if word in ("good", "fair"):
         told = {"fail": "it does not hold", "cannot_tell": "it cannot be told"}
@@ -199,8 +198,3 @@ def _remarks(name: str, word: Word, rules: Sequence[Mapping[str, Any]]) -> list[
     if strict:
         return []
     return ["The rules of the gate that ask about this hold." if asking else "No rule of the gate asks about this."]
-
-
-def _parts(rule: Mapping[str, Any]) -> list[str]:
-    """Names in the figure of a rule, the class in brackets left out."""
-    return re.sub(r"\[.*\]", "", rule["figure"]).split(".")

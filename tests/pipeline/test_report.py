@@ -326,9 +326,9 @@ def test_the_versions_are_listed_newest_first_and_drawn(root, document):
     assert "| 2 | 2026-01-02 03:04 | **serves** | 0.050 |" in report_markdown.render(found)
 
 
-def test_one_version_makes_no_curve_and_none_no_section(root):
+def test_one_version_makes_no_curve_and_none_no_section(root, document):
     assert "<h2>Versions" not in report.render(root)
-    history_of_one = {"version": 1, "time": None, "generator": "g", **history.figures(None)}
+    history_of_one = {"version": 1, "time": None, "generator": "g", **history.figures(document())}
     (root / "serving").mkdir()
     history.append(root / "serving", history_of_one)
     page = report.render(root)

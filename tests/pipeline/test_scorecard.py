@@ -85,17 +85,22 @@ def test_a_small_p_value_alone_is_not_poor(document):
 
 
 def rule(figure, outcome):
-    return {"rule": f"{figure} >= 0.95", "figure": figure, "outcome": outcome, "passed": outcome == "pass"}
+    return {
+        "rule": f"class[label_agreement].{figure} >= 0.95",
+        "figure": figure,
+        "outcome": outcome,
+        "passed": outcome == "pass",
+    }
 
 
 @pytest.mark.parametrize(("outcome", "told"), [("fail", "does not hold"), ("cannot_tell", "cannot be told")])
 def test_a_stricter_rule_is_named_beside_a_better_word(document, outcome, told):
     evaluation = document()
-    evaluation["rules"] = [rule("class[odd.label_agreement [x]].diversity.lo", outcome), rule("coverage", "pass")]
+    evaluation["rules"] = [rule("diversity", outcome), rule("coverage", "pass")]
     found = scores(evaluation)
     (remark,) = found["variety"].remarks
     assert found["variety"].word == "good" and told in remark and evaluation["rules"][0]["rule"] in remark
-    assert found["balance"].remarks == ()  # the class's name is not a figure
+    assert found["balance"].remarks == ()
 
 
 def test_a_poor_word_that_no_rule_asks_about_says_so(document):
