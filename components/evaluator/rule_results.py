@@ -107,8 +107,8 @@ def _check_worst(rule: Rule, document: Document) -> RuleResult:
             values = {name: rows[name][rule.figure] for name in deciding}
             unknown = [name for name in deciding if values[name] is None]
             where = unknown[0] if unknown else min(deciding, key=lambda name: sign * values[name])
-            more = f", the worst of {len(deciding)} such classes" if len(deciding) > 1 else ""
-            return _result(rule, _numbers(rows[where], rule.figure), where, f"{rule.figure} of class {where}{more},")
+            more = f", the worst of {len(deciding)} such classes," if len(deciding) > 1 else ""
+            return _result(rule, _numbers(rows[where], rule.figure), where, f"{rule.figure} of class {where}{more}")
     where = worst["where"][rule.figure]
     return _result(rule, _numbers(worst, rule.figure), where, f"{rule.figure} of the worst class, {where},")
 
