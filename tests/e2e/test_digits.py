@@ -158,7 +158,8 @@ def test_a_generator_that_is_worse_than_what_serves_is_not_pushed_though_it_meet
     result = root.run("digits.yaml", *FAST, "gan.steps=5", "gate.rules=[label_agreement >= 0]")
     assert result.returncode == 3 and root.states["GAN"] == "cached"
     version = root.versions[0].name
-    assert f"label_agreement is worse than that of the serving version {version}" in result.stdout
+    told = " ".join(result.stdout.split())
+    assert re.search(rf"label_agreement of class .* is worse than that of the serving version {version}", told)
     assert len(root.versions) == 1
 
 
@@ -167,3 +168,6 @@ def test_after_a_roll_back_the_same_generator_is_pushed_again(root):
     result = root.run("digits.yaml", *FAST, RULES)
     assert result.returncode == 0 and "Blessed and pushed" in result.stdout
     assert root.states["GAN"] == "cached" and len(root.versions) == 1
+    removed, serving = root.report()["versions"]
+    assert (removed["state"], serving["state"]) == ("removed", "serving") and removed["version"] < serving["version"]
+    assert removed["generator"] == serving["generator"]
