@@ -158,7 +158,9 @@ def test_of_each_comparison_the_worst_class_is_shown_and_the_others_on_request(r
     first = [text_of(row) for row in re.findall(r"<tr><th scope=.row.>.*?</td>", shown)]
     assert first == ["kid one", "label_agreement one", "label_agreement one"]
     assert "All 5 comparisons" in all_of_them and "the best ever served (version 7)" in shown
-    told = report_markdown.render(results.collect(root))
+    found = results.collect(root)
+    assert [row["served"] for row in found["compared"]] == [row["other"] for row in rows]  # its name of before
+    told = report_markdown.render(found)
     assert "| kid | one | what serves (version 7) | -0.200 [-0.300, -0.100] | 0.100 | fails |" in told
     assert "| kid | many |" not in told
 
