@@ -158,7 +158,9 @@ def _evaluation(path: Path) -> dict[str, Any]:
         if missing := {"verdict", "generator", "per_class", "judge"} - document.keys():
             raise KeyError(*missing)
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error!r}); `tailgan run` makes it again") from None
+        raise ConfigError(
+            f"{path}: cannot be read ({error!r}); without its folder, `tailgan run` makes it again"
+        ) from None
     warnings = [*document.get("warnings", []), *([_OLDER] if older else [])]
     return {**document, "warnings": warnings, "rules": rules, "compared": compared}
 
