@@ -251,7 +251,7 @@ def _last_used_before(paths: Iterable[Path], since: int) -> Iterator[Path]:
 def _all(root: Path) -> Iterator[tuple[str, Path]]:
     """Everything of the kinds that may be removed."""
     patterns = ((ARTIFACTS, OUTPUTS), (CHECKPOINTS, "checkpoints/[!.]*"), (LOGS, "logs/*.log"), (CACHE, CACHED))
-    for kind, pattern in (*patterns, (VERSIONS, "serving/[!.]*/[!.]*")):
+    for kind, pattern in (*patterns, (VERSIONS, "serving/[!.]*/[!.]*/")):  # the history is no version
         for path in root.glob(pattern):
             yield kind, path
 

@@ -144,7 +144,7 @@ def collect(root: Path) -> dict[str, Any]:
 
 
 def _evaluation(path: Path) -> dict[str, Any]:
-    """An evaluation; what one of an earlier version names otherwise is brought to today's names beside its own."""
+    """An evaluation in which each row has the names of today and those of earlier versions, as `--json` promises."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         older = "groups" not in document
@@ -152,12 +152,15 @@ def _evaluation(path: Path) -> dict[str, Any]:
             {**_RULE, "figure": row["rule"].split()[0], **row, "outcome": _outcome(row)} for row in document["rules"]
         ]
         compared = [
-            {**_COMPARISON, "other": row.get("served"), **row, "outcome": _outcome(row)} for row in document["compared"]
+            {**_COMPARISON, "other": row.get("served"), "served": row.get("other"), **row, "outcome": _outcome(row)}
+            for row in document["compared"]
         ]
         if missing := {"verdict", "generator", "per_class", "judge"} - document.keys():
             raise KeyError(*missing)
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error!r}); `tailgan run` makes it again") from None
+        raise ConfigError(
+            f"{path}: cannot be read ({error!r}); without its folder, `tailgan run` makes it again"
+        ) from None
     warnings = [*document.get("warnings", []), *([_OLDER] if older else [])]
     return {**document, "warnings": warnings, "rules": rules, "compared": compared}
 

@@ -1,6 +1,5 @@
 """The figures in four words, for people who do not read FID: is it like real images, varied, balanced, and new?"""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -41,7 +40,7 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
     ),
     "copying": (
         Bound("worst.closest_record_ratio", 0.6, 0.4, True, "distance from training images; 1 as new images, 0 copies"),
-        Bound("memorization.p", 0.01, 0, True, "how likely as small distances are where nothing is copied"),
+        Bound("memorization.p", 0.01, 0, True, "probability of distances this small if nothing is copied"),
     ),
 }  # fmt: skip
 
@@ -73,7 +72,7 @@ _MEANINGS: dict[str, dict[Word, str]] = {
         "poor": "Generated images of at least one class are all but copies of training images.",
     },
 }
-_TOO_FEW = "There are too few images to say."
+_TOO_FEW = "There are too few images{} to say."
 _UNKNOWN = "It could not be measured."
 
 # Which rules of the gate ask about which of the four.
@@ -125,8 +124,7 @@ def scorecard(document: Mapping[str, Any]) -> list[Score]:
     for name, bounds in BOUNDS.items():
         figures = tuple(_judged(document, bound) for bound in bounds)
         word = min((figure.word for figure in figures), key=_WORST_FIRST.index)
-        unknown = any(figure.value is None for figure in figures)
-        meaning = _MEANINGS[name].get(word, _UNKNOWN if unknown else _TOO_FEW)
+        meaning = _MEANINGS[name].get(word) or _undecided([figure for figure in figures if figure.word == word])
         remarks = tuple(_remarks(name, word, document["rules"]))
         scores.append(Score(name, QUESTIONS[name], word, SYMBOLS[word], meaning, figures, remarks))
     return scores
@@ -152,6 +150,14 @@ def word_of(value: float | None, lo: float | None, hi: float | None, bound: Boun
     if ends[0] >= sign * bound.fair:
         return "fair"
     return "poor" if ends[1] < sign * bound.fair else "cannot tell"
+
+
+def _undecided(figures: Sequence[Figure]) -> str:
+    """Why nobody can tell, from the figures that do not."""
+    if any(figure.value is None for figure in figures):
+        return _UNKNOWN
+    classes = ", ".join(dict.fromkeys(figure.where for figure in figures if figure.where))
+    return _TOO_FEW.format(f" of class {classes}" if classes else "")
 
 
 def _judged(document: Mapping[str, Any], bound: Bound) -> Figure:
@@ -191,7 +197,7 @@ def _worst_coverage(classes: Mapping[str, Mapping[str, Any]]) -> tuple[float | N
 
 def _remarks(name: str, word: Word, rules: Sequence[Mapping[str, Any]]) -> list[str]:
     """Where the gate is stricter than a word, or does not ask about what the word finds wrong."""
-    asking = [rule for rule in rules if _ASKED[name] & set(_parts(rule))]
+    asking = [rule for rule in rules if _ASKED[name] & set(rule["figure"].split("."))]
     strict = [rule for rule in asking if rule["outcome"] != "pass"]
     if word in ("good", "fair"):
         told = {"fail": "it does not hold", "cannot_tell": "it cannot be told"}
@@ -199,8 +205,3 @@ def _remarks(name: str, word: Word, rules: Sequence[Mapping[str, Any]]) -> list[
     if strict:
         return []
     return ["The rules of the gate that ask about this hold." if asking else "No rule of the gate asks about this."]
-
-
-def _parts(rule: Mapping[str, Any]) -> list[str]:
-    """Names in the figure of a rule, the class in brackets left out."""
-    return re.sub(r"\[.*\]", "", rule["figure"]).split(".")

@@ -184,3 +184,12 @@ def test_killed_at_any_step_there_is_a_whole_version_or_none_and_the_next_push_s
 
     push(base, *artifacts(tmp_path / "after"))
     assert [str(row["version"]) for row in history.rows(base)] == names(base) and len(names(base)) == len(versions) + 1
+
+
+def test_the_row_of_a_version_that_is_there_stays_though_a_killed_push_was_given_its_number_by_tfx(tmp_path):
+    base = tmp_path / "serving"
+    for folder in (base, base / executor.STAGING):
+        (folder / "5").mkdir(parents=True)
+    history.append(base, {"version": 5})
+    push(base, *artifacts(tmp_path))
+    assert history.rows(base)[0] == {"version": 5} and len(history.rows(base)) == 2

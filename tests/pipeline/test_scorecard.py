@@ -1,5 +1,7 @@
 """Figures become words by their intervals, and a word never hides what the gate says."""
 
+from pathlib import Path
+
 import pytest
 
 from components.evaluator.options import GateOptions
@@ -73,6 +75,7 @@ def test_coverage_is_held_against_that_of_real_images_and_the_worst_class_counts
     figure = scores(evaluation)["variety"].figures[1]
     assert (figure.value, figure.lo, figure.where) == (pytest.approx(0.5), pytest.approx(0.4), "some")
     assert figure.hi == pytest.approx(0.6) and figure.word == "cannot tell"
+    assert scores(evaluation)["variety"].meaning == "There are too few images of class some to say."
     evaluation["per_class"]["few"]["coverage"] = None
     unknown = scores(evaluation)["variety"]
     assert unknown.word == "cannot tell" and unknown.figures[1].where == "few" and "not be measured" in unknown.meaning
@@ -85,17 +88,22 @@ def test_a_small_p_value_alone_is_not_poor(document):
 
 
 def rule(figure, outcome):
-    return {"rule": f"{figure} >= 0.95", "figure": figure, "outcome": outcome, "passed": outcome == "pass"}
+    return {
+        "rule": f"class[label_agreement].{figure} >= 0.95",
+        "figure": figure,
+        "outcome": outcome,
+        "passed": outcome == "pass",
+    }
 
 
 @pytest.mark.parametrize(("outcome", "told"), [("fail", "does not hold"), ("cannot_tell", "cannot be told")])
 def test_a_stricter_rule_is_named_beside_a_better_word(document, outcome, told):
     evaluation = document()
-    evaluation["rules"] = [rule("class[odd.label_agreement [x]].diversity.lo", outcome), rule("coverage", "pass")]
+    evaluation["rules"] = [rule("diversity", outcome), rule("coverage", "pass")]
     found = scores(evaluation)
     (remark,) = found["variety"].remarks
     assert found["variety"].word == "good" and told in remark and evaluation["rules"][0]["rule"] in remark
-    assert found["balance"].remarks == ()  # the class's name is not a figure
+    assert found["balance"].remarks == ()
 
 
 def test_a_poor_word_that_no_rule_asks_about_says_so(document):
@@ -115,3 +123,14 @@ def test_the_bounds_are_in_order_and_those_of_the_default_rules():
     asked = dict(text.split(" >= ") if ">=" in text else text.split(" <= ") for text in GateOptions().rules)
     shared = bounds.keys() & asked.keys()
     assert {name: bounds[name].fair for name in shared} == {name: float(asked[name]) for name in shared}
+
+
+def test_the_documentation_has_these_bounds():
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
+    table = page[page.index("| | figure | good | fair |") : page.index("They are fixed")]
+    cells = [[cell.strip() for cell in row.split("|")[2:5]] for row in table.splitlines()[2:] if row]
+    bounds = [bound for aspect in scorecard.BOUNDS.values() for bound in aspect]
+    assert [[float(cell.strip("≤≥ ")) for cell in row[1:]] for row in cells] == [[b.good, b.fair] for b in bounds]
+    for (name, good, _), bound in zip(cells, bounds, strict=True):
+        assert good.startswith("≥") == bound.more_is_better or not bound.good
+        assert not name.startswith("`") or name.strip("`") == bound.figure
