@@ -12,7 +12,7 @@ import tensorflow as tf
 from models import build, training
 from models.build import build_gan
 from models.errors import UserError
-from models.export import Generator
+from models.generator import Generator
 from models.options import GANOptions
 
 CLASSES = tuple(map(str, range(10)))
