@@ -57,7 +57,7 @@ def export_generator(
         },
         "data": info.fingerprint,
         "training": training,
-        "fingerprint": _fingerprint(module),
+        "fingerprint": _fingerprint(generator, module),
     }
     file = Path(path) / METADATA_FILE
     file.parent.mkdir(exist_ok=True)
@@ -82,10 +82,10 @@ def _inputs(module: GeneratorModule) -> dict[str, dict[str, Any]]:
     }
 
 
-def _fingerprint(module: GeneratorModule) -> str:
+def _fingerprint(generator: keras.Model, module: GeneratorModule) -> str:
     """Hex digest over what decides the answers: class names, signatures, weights, and the filter if there is one."""
     described: list[Any] = [list(module.classes), _inputs(module)]
-    weights = module.generator.get_weights()
+    weights = generator.get_weights()
     if module.filter:
         described += [module.filter.candidates, module.filter.threshold]
         weights += module.filter.helper.get_weights()

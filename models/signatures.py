@@ -8,6 +8,7 @@ another order, they may be one grey level apart.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import keras
@@ -42,21 +43,24 @@ class GeneratorModule(tf.Module):
     """A generator with its signatures.
 
     Attributes:
-      generator: (z [n, d] float32, labels [n] int64) -> images [n, H, W, C] in [-1, 1].
       classes: K names; the label of `classes[k]` is k.
       filter: what the signature `filtered` needs; without it, there is none.
+      image_shape: (H, W, C).
       latent_dim: d.
     """
 
     def __init__(self, generator: keras.Model, classes: Sequence[str], image_filter: Filter | None = None):
         """Takes a generator of `models.networks.build_networks`, its class names, and a filter if there is one."""
         super().__init__()
-        self.generator = generator
         self.classes = tuple(classes)
         self.filter = image_filter
+        self.image_shape: tuple[int, int, int] = generator.output_shape[1:]
         self.latent_dim: int = generator.inputs[0].shape[1]
-        # An attribute of the module's own, for a SavedModel takes along what can be reached by such.
-        self._helper = image_filter.helper if image_filter else None
+        self._generator = partial(generator, training=False)
+        # TensorFlow's variables, and no network among the attributes: of a variable of Keras's, a SavedModel restores
+        # a copy that no signature uses, when it is loaded as a server does it.
+        networks = [generator, image_filter.helper] if image_filter else [generator]
+        self._variables = [variable.value for network in networks for variable in network.variables]
         labels = tf.range(len(self.classes), dtype=tf.int64)
         pairs = tf.lookup.KeyValueTensorInitializer(tf.constant(self.classes), labels)
         self._label_of = tf.lookup.StaticHashTable(pairs, default_value=-1)
@@ -141,7 +145,7 @@ class GeneratorModule(tf.Module):
             return turn + 1, pixels, tf.where(passes, own, score), tries + tf.cast(waiting, tf.int64), waiting & ~passes
 
         rows = tf.shape(label)[0]
-        none = tf.zeros([rows, *self.generator.output_shape[1:]], tf.uint8)
+        none = tf.zeros([rows, *self.image_shape], tf.uint8)
         start = (tf.constant(0, tf.int64), none, tf.zeros([rows]), tf.zeros([rows], tf.int64), status == OK)
         _, pixels, score, tries, waiting = tf.while_loop(
             lambda turn, pixels, score, tries, waiting: tf.reduce_any(waiting),
@@ -162,7 +166,7 @@ class GeneratorModule(tf.Module):
         z, label = tf.where(ok[:, None], z, 0.0), tf.where(ok, label, 0)
         # One row more than was asked for, because convolutions do not take a batch of none.
         rows = [tf.pad(z, [[0, 1], [0, 0]]), tf.pad(label, [[0, 1]])]
-        return tf.cast(self.generator(rows, training=False)[:-1], tf.float32)
+        return tf.cast(self._generator(rows)[:-1], tf.float32)
 
     def _z(self, seeds: tf.Tensor, turn: tf.Tensor | int = 0) -> tf.Tensor:
         """z [n, d] of seeds [n]: of an image itself (0), or of a further candidate for it."""

@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import jsonschema
 import keras
 import pytest
 
@@ -43,6 +42,7 @@ def test_the_metadata_say_what_the_generator_is(exported):
     ],
 )
 def test_the_metadata_say_what_a_row_of_each_signature_may_be(exported, signature, good, bad):
+    jsonschema = pytest.importorskip("jsonschema")
     inputs = metadata_of(exported)["signatures"][signature]
     schema = {"type": "object", "properties": inputs, "required": list(inputs), "additionalProperties": False}
     jsonschema.validate(good, schema)
