@@ -75,7 +75,7 @@ class MonitorOptions(BaseModel):
 
 
 class FilterOptions(BaseModel):
-    """The signature `filtered`, which returns only images that the helper classifier takes for what was asked for."""
+    """The signature `filtered`: only images that the helper classifier takes for what was asked for; null: none such."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
