@@ -64,7 +64,7 @@ def filtered(tmp_path_factory):
         tf.saved_model.save(own, path, signatures=own.functions())
         return tf.saved_model.load(path)
 
-    models = {threshold: load(threshold) for threshold in (0.5, 0.95)}
+    models = {threshold: load(threshold) for threshold in (0.0, 0.5, 0.95)}
 
     def call(labels, seeds, threshold=0.5, signature="filtered"):
         function = models[threshold].signatures[signature]
@@ -84,10 +84,11 @@ def levels(answer):
     return [np.unique(np.asarray(Image.open(io.BytesIO(png)))).tolist() for png in answer["image_bytes"] if png]
 
 
-def test_only_images_of_the_label_leave_after_as_many_tries_as_it_takes(filtered):
+@pytest.mark.parametrize("threshold", [0.0, 0.5])
+def test_only_images_of_the_label_leave_after_as_many_tries_as_it_takes(filtered, threshold):
     labels, seeds = np.arange(400) % 4, np.arange(400)
     assert len({tuple(level) for level in levels(filtered([0] * 400, seeds, signature="serving_default"))}) == 2
-    answer = filtered(labels, seeds)
+    answer = filtered(labels, seeds, threshold)
     turns = np.array([first_right(seed) for seed in seeds])
     passed = turns < CANDIDATES
     assert 0 < np.sum(~passed) < 20  # 400 / 2^6 are to be expected
