@@ -57,7 +57,7 @@ def test_without_a_filter_there_is_none_to_ask(make, network, digits, tmp_path):
     assert metadata["filter"] is None and "filtered" not in metadata["signatures"]
 
 
-def test_a_fingerprint_is_that_of_all_that_answers_depend_on(make, network, image_filter, digits, tmp_path, monkeypatch):
+def test_a_fingerprint_is_of_all_that_answers_depend_on(make, network, image_filter, digits, tmp_path, monkeypatch):
     info = make.info_of(digits.train)
     other = keras.models.clone_model(network)
     other.set_weights([weight + 1e-6 for weight in network.get_weights()])
