@@ -86,9 +86,9 @@ def judge(candidate: SourceAt, given: Given, served: Served | None = None, best:
       UserError: if the source does not give what it should, or the networks or the real images are not fit.
     """
     info, options = DatasetInfo.load(given.examples), given.options
-    source = candidate.open()
+    source = candidate.load()
     at = EyesAt(given.judge, str(_axes(given, info)), options.features)
-    eyes = at.open()
+    eyes = at.load()
     if eyes.judge.classes != len(info.classes):
         raise UserError(f"{given.judge}: a judge of {eyes.judge.classes} classes; the data have {len(info.classes)}")
     first = options.seed * SEEDS_OF_A_RUN
@@ -201,7 +201,7 @@ def _others(
     for role, version in versions:
         at = SourceAt(version.path, info.classes, info.image_shape)
         try:
-            sets.append((role, version, _wanted(role, at, at.open(), info, given.options.samples_per_class, first)))
+            sets.append((role, version, _wanted(role, at, at.load(), info, given.options.samples_per_class, first)))
         except UserError as fault:
             words = "serves" if role == "serving" else "was the best"
             warnings.append(f"no comparison with version {version.version}, which {words}: {fault}")
