@@ -1,5 +1,6 @@
 """A trained generator as a SavedModel that a stock TensorFlow Serving takes, and the way back."""
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterator
@@ -24,7 +25,11 @@ class GeneratorModule(tf.Module):
     def __init__(self, generator: keras.Model, classes: int):
         """Takes a generator of `models.networks.build_networks` and the number of its classes."""
         super().__init__()
-        self.generator = generator
+        # The variables are tracked, the model is not: saved through it, each of them would become two in the graph, one
+        # restored and the other read. TensorFlow Serving, which runs the graph, would find no values.
+        self.weights = [variable.value for variable in generator.variables]
+        self.latent_dim = generator.inputs[0].shape[1]
+        self.images = functools.partial(generator, training=False)
         self.classes = classes
         vector = [tf.TensorSpec([None], tf.int64, name=name) for name in ("label", "seed")]
         self.generate = tf.function(self._generate, input_signature=vector)
@@ -45,14 +50,14 @@ class GeneratorModule(tf.Module):
             known = (label >= 0) & (label < self.classes)
         # One row more than was asked for, because convolutions and the PNG encoder do not take a batch of none.
         rows = tf.concat([tf.where(known, label, 0), [0]], axis=0), tf.concat([seed, [0]], axis=0)
-        images = self.generator([self._latent(rows[1]), rows[0]], training=False)
+        images = self.images([self._latent(rows[1]), rows[0]])
         png = tf.io.encode_png(to_uint8(images))[:-1]
         reason = tf.strings.join(["unknown label ", tf.strings.as_string(label), f": allowed 0..{self.classes - 1}"])
         return {"image_bytes": tf.where(known, png, ""), "status": tf.where(known, OK, reason)}
 
     def _latent(self, seeds: tf.Tensor) -> tf.Tensor:
         """z [n, latent_dim] of seeds [n]."""
-        spec = tf.TensorSpec([self.generator.inputs[0].shape[1]], tf.float32)
+        spec = tf.TensorSpec([self.latent_dim], tf.float32)
 
         def normal(seed: tf.Tensor) -> tf.Tensor:
             # The algorithm is named, for devices differ in their default.

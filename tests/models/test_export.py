@@ -46,6 +46,15 @@ def signature(path):
     return call
 
 
+def test_the_graph_alone_serves(path, signature):
+    # TensorFlow Serving restores and runs the graph; of the objects that `tf.saved_model.load` makes it knows nothing.
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        graph = tf.compat.v1.saved_model.load(session, ["serve"], path)
+        inputs, outputs = (getattr(graph.signature_def["serving_default"], side) for side in ("inputs", "outputs"))
+        png = session.run(outputs["image_bytes"].name, {inputs["label"].name: [3, 9], inputs["seed"].name: [5, -5]})
+    assert png.tolist() == signature([3, 9], [5, -5])[0]
+
+
 def test_the_signature_is_what_servers_were_promised(path):
     signature = tf.saved_model.load(path).signatures["serving_default"]
     inputs = signature.structured_input_signature[1]
