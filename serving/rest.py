@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from serving import json_answers, json_parse, json_tensors
@@ -43,7 +43,7 @@ class Rest:
         path = _path_of(request)
         if request.method == "OPTIONS":
             asked = {"origin", "access-control-request-method"} <= set(request.headers)
-            return HTMLResponse(b"", 200 if asked else 400)
+            return _plain(b"", 200 if asked else 400, "text/html; charset=ISO-8859-1")
         name = verb = ""
         try:
             match, name, version, label = _matched(request.method, path)
@@ -146,7 +146,10 @@ class Rest:
             served = version.number
         signatures = {key: _signature_json(definition) for key, definition in definitions.items()}
         spec = {"name": name, "signature_name": "", "version": str(served)}
-        return _indented({"model_spec": spec, "metadata": {"signature_def": {"signature_def": signatures}}})
+        return b'{\n"model_spec":%s,\n"metadata": {"signature_def": %s}\n}\n' % (
+            _indented(spec),
+            _indented({"signature_def": signatures}),
+        )
 
 
 class _TooLarge(Exception):
@@ -170,8 +173,8 @@ def app(rest: Rest, metrics: tuple[str, Callable[[], str]] | None, routes: Seque
         async def show(request: Request) -> Response:
             asked = _path_of(request)
             if asked != path:
-                return Response(f"Unexpected path: {asked}. Should be {path}", 404, media_type="text/plain")
-            return Response(text(), media_type="text/plain")
+                return _plain(f"Unexpected path: {asked}. Should be {path}", 400, "text/plain")
+            return _plain(text(), 200, "text/plain")
 
         all_routes.append(Route(path, show))
     made = Starlette(routes=all_routes, exception_handlers={404: _html_error, 405: _html_error})
@@ -183,7 +186,12 @@ async def _html_error(request: Request, error: Exception) -> Response:
     """What TensorFlow Serving's HTTP library says outside `/v1/`."""
     status, text = (501, "Not Implemented") if request.method == "TRACE" else (404, "Not Found")
     page = f"<HTML><HEAD>\n<TITLE>{status} {text}</TITLE>\n</HEAD><BODY>\n<H1>{text}</H1>\n</BODY></HTML>\n"
-    return Response(page, status, media_type="text/html", headers={"content-type": "text/html"})
+    return _plain(page, status, "text/html")
+
+
+def _plain(body: str | bytes, status: int, content_type: str) -> Response:
+    """A response with just that Content-Type: Starlette would add a character set."""
+    return Response(body, status, {"content-type": content_type})
 
 
 def _path_of(request: Request) -> str:
