@@ -28,7 +28,7 @@ _DTYPE_NAMES = {"float32": "float", "float64": "double", "float16": "half"}
 tf.get_logger().setLevel("ERROR")  # it would call the loader of sessions deprecated
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # that of another version is another one
 class Signature:
     """What can be asked: {alias: name of the tensor} of inputs and outputs, and the inputs' {alias: data type}."""
 

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import io
 import json
+import logging
 import re
 import time
 import zlib
@@ -21,6 +22,7 @@ from serving.errors import ServingError, invalid
 from serving.model import DEFAULT_SIGNATURE
 from serving.predictor import Predictor, refused_examples
 
+logger = logging.getLogger("serving")
 _MODEL = r"(?i)/v1/models(?:/(?P<name>[^/:]+))?(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 _ASKED = re.compile(_MODEL + r":(?P<verb>classify|regress|predict)")
 _TOLD = re.compile(_MODEL + r"(?:/(?P<part>metadata))?")
@@ -67,6 +69,9 @@ class Rest:
             response.headers["connection"] = "close"  # the rest of the body is not read
         except ClientDisconnect:
             response, code = _refusal(ServingError("CANCELLED", "The client has gone"))
+        except Exception as error:
+            logger.exception("%s %s", request.method, path[:200])
+            response, code = _refusal(ServingError("INTERNAL", f"{type(error).__name__}: {error}"))
         known = name if self._predictor.versions.knows(name) else ""  # names that nobody knows are without number
         if verb == "predict":
             self._predictor.metrics.request_count.add(known, code)
