@@ -159,7 +159,7 @@ def rest_rows(*servers: str) -> Iterator[dict]:
             yield row
 
 
-def test_rest_and_grpc(start, models, tmp_path):
+def test_rest_and_grpc(start_server, models, tmp_path):
     others = (
         f'config {{ name: "gen_broken" base_path: "{models}/gen_broken" model_platform: "tensorflow" '
         f"model_version_policy {{ all {{ }} }} }} "
@@ -167,7 +167,7 @@ def test_rest_and_grpc(start, models, tmp_path):
     )
     (tmp_path / "models.config").write_text(config(models, labels={"stable": 1, "canary": 3}, others=others))
     (tmp_path / "monitoring.config").write_text("prometheus_config { enable: true }")
-    server = start(
+    server = start_server(
         f"--model_config_file={tmp_path}/models.config",
         f"--monitoring_config_file={tmp_path}/monitoring.config",
         "--allow_version_labels_for_unavailable_models=true",
@@ -215,10 +215,10 @@ def differences_of_grpc(server, models: Path, row: dict) -> list:
     return [] if same else [(row["name"], told, wanted["body"])]
 
 
-def test_one_model_and_its_new_versions(start, models, tmp_path):
+def test_one_model_and_its_new_versions(start_server, models, tmp_path):
     base = tmp_path / "gen"
     shutil.copytree(models / "gen", base)
-    server = start("--model_name=gen", f"--model_base_path={base}", "--file_system_poll_wait_seconds=0.2")
+    server = start_server("--model_name=gen", f"--model_base_path={base}", "--file_system_poll_wait_seconds=0.2")
     server.wait_for("gen", 3)
     found = []
     for row in rest_rows("single"):
@@ -238,13 +238,13 @@ def test_one_model_and_its_new_versions(start, models, tmp_path):
     server.wait_for("gen", 5, "END")
 
 
-def test_a_time_limit(start, models):
-    server = start("--model_name=gen", f"--model_base_path={models}/gen", "--rest_api_timeout_in_ms=1")
+def test_a_time_limit(start_server, models):
+    server = start_server("--model_name=gen", f"--model_base_path={models}/gen", "--rest_api_timeout_in_ms=1")
     server.wait_for("gen", 3)
     assert [d for row in rest_rows("timeout_1ms") for d in differences_of_rest(server, models, row)] == []
 
 
-def test_batching(start, models, tmp_path):
+def test_batching(start_server, models, tmp_path):
     (tmp_path / "batching.config").write_text(
         "max_batch_size { value: 4 } batch_timeout_micros { value: 2000 } max_enqueued_batches { value: 2 } "
         "num_batch_threads { value: 1 } allowed_batch_sizes: 2 allowed_batch_sizes: 4"
@@ -255,7 +255,7 @@ def test_batching(start, models, tmp_path):
         ("batching", (f"--batching_parameters_file={tmp_path}/batching.config",)),
         ("batching_default", ()),
     ):
-        server = start(*flags, *more)
+        server = start_server(*flags, *more)
         server.wait_for("gen", 3)
         for row in rest_rows(name):
             found += differences_of_rest(server, models, row)
@@ -264,10 +264,10 @@ def test_batching(start, models, tmp_path):
     assert found == []
 
 
-def test_a_file_of_models_that_changes(start, models, tmp_path):
+def test_a_file_of_models_that_changes(start_server, models, tmp_path):
     file = tmp_path / "models.config"
     file.write_text(config(models))
-    server = start(f"--model_config_file={file}", "--model_config_file_poll_wait_seconds=0.2")
+    server = start_server(f"--model_config_file={file}", "--model_config_file_poll_wait_seconds=0.2")
     server.wait_for("gen", 1)
     server.wait_for("gen", 3)
     labels = {"stable": 1, "canary": 3}
@@ -296,8 +296,8 @@ def test_a_file_of_models_that_changes(start, models, tmp_path):
 
 
 @pytest.mark.parametrize("fault", ["no_platform", "unknown_platform", "no_name", "missing_base_path"])
-def test_a_bad_reload_changes_nothing(start, models, fault):
-    server = start("--model_name=gen", f"--model_base_path={models}/gen")
+def test_a_bad_reload_changes_nothing(start_server, models, fault):
+    server = start_server("--model_name=gen", f"--model_base_path={models}/gen")
     server.wait_for("gen", 3)
     entry = {
         "no_platform": dict(name="x", base_path=str(models / "gen")),
