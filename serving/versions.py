@@ -91,7 +91,8 @@ class Versions:
         self._models: dict[str, ModelConfig] = dict(models)
         self._labels: dict[str, dict[str, int]] = {}
         self._said: dict[str, str] = {}  # the last complaint about each model
-        self._looks = 0
+        self._configured = 0  # how many configurations have come since the first one
+        self._looked = 0  # as it was when the last look began
         self._set_labels(models)
 
     # What requests ask for.
@@ -162,17 +163,18 @@ class Versions:
         return name in self._models or name in self._versions
 
     def reload(self, models: Mapping[str, ModelConfig], timeout: float = 60.0) -> None:
-        """Takes another configuration, and waits until every model of it is served or has failed.
+        """Takes another configuration, and waits until all that it adds is served or has failed.
 
         Raises:
           ServingError: if a model did not become available, or a label could not be given.
         """
         with self._lock:
             self._models = dict(models)
-            looks = self._looks
+            self._configured += 1
+            mine = self._configured
         self._wake.set()
         deadline = time.monotonic() + timeout
-        while not self.ready() and time.monotonic() < deadline and not (self._looks > looks + 1 and self._all_failed()):
+        while (self._looked < mine or self._pending()) and time.monotonic() < deadline:
             time.sleep(0.05)
         with self._lock:
             missing = [name for name in models if not self._serves(name)]
@@ -181,11 +183,11 @@ class Versions:
                 raise ServingError("UNKNOWN", f"{len(missing)} model(s) did not become available: {{{told}}}")
             self._set_labels(models)
 
-    def _all_failed(self) -> bool:
-        """Whether each model that is not served has no version, or one that was tried."""
+    def _pending(self) -> bool:
+        """Whether there is a version to be loaded that was not tried yet."""
         with self._lock:
-            known = [list(self._versions.get(name, {}).values()) for name in self._models if not self._serves(name)]
-            return all(not versions or any(version.attempts for version in versions) for versions in known)
+            known = [version for versions in self._versions.values() for version in versions.values()]
+            return any(version.state in ("START", "LOADING") and not version.attempts for version in known)
 
     def _serves(self, name: str) -> bool:
         return any(version.state == "AVAILABLE" for version in self._versions.get(name, {}).values())
@@ -238,7 +240,7 @@ class Versions:
         """
         settled = True
         with self._lock:
-            models = dict(self._models)
+            models, configured = dict(self._models), self._configured
         for name in [*models, *(name for name in self._versions if name not in models)]:
             model = models.get(name)
             aspired = self._aspired(model) if model else {}
@@ -250,7 +252,7 @@ class Versions:
             for number in aspired:
                 settled &= self._advance(known[number], name, model_class)
             self._retire(known, aspired, removed=model is None)
-        self._looks += 1
+        self._looked = configured
         return settled
 
     def _aspired(self, model: ModelConfig) -> dict[int, Path]:
