@@ -127,10 +127,10 @@ def test_any_seed_over_both_interfaces(serve_once, seed):
 
 
 @pytest.fixture(scope="module")
-def serve_once(start_server, versions, tmp_path_factory):
+def serve_once(start_server_once, versions, tmp_path_factory):
     base = tmp_path_factory.mktemp("base") / "m"
     shutil.copytree(versions / "1", base / "1")
-    server = start_server(
+    server = start_server_once(
         "--model_name=m", f"--model_base_path={base}", "--max_body_bytes=1000000", "--rest_api_timeout_in_ms=2000"
     )
     server.wait_for("m", 1)
