@@ -2,9 +2,9 @@
 
 Prints a table: the median time of a request for one image and for 64, and images a second with 32 clients that ask for
 one image each. The model is a generator with the networks of configs/digits.yaml, untrained unless DIR names an
-exported one; `--size` makes its images larger. The endpoint is a process of its own, and so are the clients; all of them share
-this machine's cores, and its load. So everything is measured in turn, several times, and each factor is the median of
-those of the turns. Processor time is told beside it, which does not depend on what else the machine does.
+exported one; `--size` makes its images larger. The endpoint is a process of its own, and so are the clients; all of
+them share this machine's cores, and its load. So everything is measured in turn, several times, and each factor is the
+median of those of the turns. Processor time is told beside it, which depends less on what else the machine does.
 
 `--soak MINUTES --swaps N` instead asks for images without a pause while N new versions are pushed, and prints how many
 requests failed, how many answers were of no version that was whole, and the endpoint's memory before and after.
