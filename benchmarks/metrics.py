@@ -1,4 +1,4 @@
-"""The metrics side by side with their peers: `python benchmarks/metrics.py [ROUNDS]` (default 3).
+"""The Evaluator, and the metrics side by side with their peers: `python benchmarks/metrics.py [ROUNDS]` (default 3).
 
 Peers take turns, so that whatever else the machine does slows all of them; seconds are medians of the turns, ratios
 medians of the ratios within a round. Each side is a process of its own, whose peak memory counts its libraries and the
@@ -21,6 +21,8 @@ SCRIPT = HOME / "benchmarks" / "peers" / "figures.py"
 PEERS = os.environ.get("TAILGAN_PEERS_PYTHON", str(HOME / ".venv-peers" / "bin" / "python"))
 IMAGES, COLUMNS = 10_000, 2048
 CLASSES, CLASS_IMAGES, CLASS_COLUMNS = 10, 1000, 64
+# What comes before the Evaluator is trained for a moment only: its time does not depend on how good they are.
+QUICK = ("gan.steps=20", "classifier.steps=100", "gan.helper_steps=20")
 # Figure, our function and the peer's in figures.py, the peer, and the precisions of features that it is given.
 COMPARISONS = (
     ("FID", "tailgan_fid", "torch_fidelity_fid", "torch-fidelity", ("float64",)),
@@ -146,10 +148,49 @@ def intervals(folder: Path, rounds: int) -> None:
     )
 
 
+def tailgan(*arguments: str) -> float:
+    """Runs a command, whose verdict does not matter; its peak memory in MiB."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.cli", *arguments], cwd=HOME, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    assert process.stderr
+    told = process.stderr.read().decode()
+    _, status, usage = os.wait4(process.pid, 0)
+    if os.waitstatus_to_exitcode(status) not in (0, 3):
+        sys.exit(told)
+    return usage.ru_maxrss / 1024
+
+
+def evaluator(folder: Path) -> None:
+    """The whole Evaluator on whole data sets: its seconds in a run, and its memory by the number of images it makes."""
+    data = Path(os.environ.get("TAILGAN_DATA", HOME.parent / "shared")) / "tfds"
+    sets = {"digits": [], "fashion_mnist_lt": [f"data.data_dir={data}"] if data.is_dir() else None}
+    for name, own in sets.items():
+        if own is None:
+            print(f"The Evaluator on {name} is left out: there is no {data}.")
+            continue
+        root, config = folder / name, f"configs/{name}.yaml"
+        settings = [part for key in (*QUICK, *own) for part in ("--set", key)]
+        tailgan("run", config, "--root", str(root), *settings)
+        seconds = json.loads((root / "run.json").read_text(encoding="utf-8"))["nodes"]["Evaluator"]["seconds"]
+        evaluation = json.loads(next(root.glob("artifacts/*/Evaluator/evaluation/*/evaluation.json")).read_text())
+        made = sum(row["generated"] for row in evaluation["per_class"].values())
+        print(f"The Evaluator on {name}: {evaluation['judge']['eval_images']:,} real and {made:,} generated images, "
+              f"{seconds:.1f} s.", flush=True)  # fmt: skip
+        if name == "digits":
+            model = next(root.glob("artifacts/*/GAN/model/*/Format-Serving"))
+            judge = ["evaluate", "--model", str(model), "--config", config, "--root", str(root), *settings]
+            peaks = [tailgan(*judge, "--set", f"gate.samples_per_class={count}") for count in (500, 5000)]
+            print(
+                f"`tailgan evaluate` of 500 and of 5,000 images a class: {peaks[0]:.0f} and {peaks[1]:.0f} MiB at most."
+            )
+
+
 def main() -> None:
     """All tables."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
     with tempfile.TemporaryDirectory() as folder:
+        evaluator(Path(folder))
         intervals(Path(folder), rounds)
         compare(Path(folder), rounds)
 
