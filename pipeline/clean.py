@@ -246,7 +246,7 @@ def _old_logs(root: Path, since: int) -> Iterator[Path]:
 def _all(root: Path) -> Iterator[tuple[str, Path]]:
     """Everything of the kinds that may be removed."""
     patterns = ((ARTIFACTS, OUTPUTS), (CHECKPOINTS, "checkpoints/[!.]*"), (LOGS, "logs/*.log"))
-    for kind, pattern in (*patterns, (VERSIONS, "serving/[!.]*/[!.]*")):
+    for kind, pattern in (*patterns, (VERSIONS, "serving/[!.]*/[!.]*/")):  # the history is no version
         for path in root.glob(pattern):
             yield kind, path
 

@@ -59,7 +59,10 @@ def _parser() -> argparse.ArgumentParser:
     for name, help in (("status", "Show how far the newest run is."), ("report", "Show the result of the newest run.")):
         sub = command(name, help)
         root_argument(sub)
-        sub.add_argument("--json", action="store_true", help="print one JSON object")
+        form = sub.add_mutually_exclusive_group()
+        form.add_argument("--json", action="store_true", help="print one JSON object")
+        if name == "report":
+            form.add_argument("--markdown", action="store_true", help="print Markdown, for a pull request or a wiki")
 
     sample = command("sample", "Make images with a pushed generator; equal arguments give equal bytes.")
     source = sample.add_mutually_exclusive_group()
@@ -196,6 +199,11 @@ def _report(args: argparse.Namespace) -> int:
     collected = results.collect(root)
     if args.json:
         print(json.dumps(collected, indent=2))
+        return 0
+    if args.markdown:
+        from pipeline import report_markdown
+
+        print(report_markdown.render(collected), end="")
         return 0
     from pipeline import report
 

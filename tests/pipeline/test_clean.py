@@ -160,7 +160,9 @@ def test_as_many_versions_as_runs_stay_and_an_incomplete_one_does_not_count(lab)
         lab.file(f"serving/generator/{version}/saved_model.pb")
     lab.file("serving/generator/12/variables/data")
     lab.file("serving/generator/notes/text")
+    lab.file("serving/generator/history.jsonl")
     assert lab.goes(2) == {"serving/generator/1", "serving/generator/9"}
+    assert not [item for item in lab.plan(2).stays if item.path.name == "history.jsonl"]
 
 
 def test_checkpoints_stay_while_the_training_that_wrote_them_is_in_use(lab):
