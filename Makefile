@@ -42,8 +42,8 @@ format: install  ## The formatter, and the fixes that are safe.
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 
-bench: install peers  ## The benchmarks, each a table; downloads PyTorch to compare with.
-	@for file in benchmarks/{demo,ingest,startup,train_step,profile_step}.py; do echo "== $$file"; $(PY) "$$file" || exit 1; done
+bench: install peers  ## The benchmarks, each a table; downloads what they compare with.
+	@for file in benchmarks/{demo,ingest,startup,train_step,profile_step,metrics}.py; do echo "== $$file"; $(PY) "$$file" || exit 1; done
 
 results-models: install  ## Every family of networks and every loss, trained on the digits: a table.
 	@$(PY) benchmarks/results_models.py

@@ -17,6 +17,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+sys.path.pop(0)  # this folder, whose metrics.py is another
+
 HOME = Path(__file__).resolve().parent.parent
 PREPARE = ["--set", "gan.steps=20", "--set", "gate.rules=[]"]
 PER_CLASS = 200  # generated images that a class is judged by

@@ -17,7 +17,7 @@ from models.files import write_whole
 from pipeline import faults, lock, preflight, record, results
 from pipeline import root as root_directory
 from pipeline.config import Config
-from pipeline.display import Display, logs_to
+from pipeline.display import Display, log_everything, logs_to
 from pipeline.scratch import temporary_files
 from pipeline.screen import lasting
 
@@ -58,7 +58,7 @@ def run(
         display.busy("loading TFX and TensorFlow")
         from pipeline import build, node
 
-        _log_everything()
+        log_everything()
         ir = node.with_run_id(node.compile_pipeline(build.create_pipeline(config, str(root))), run_id)
         state = record.RunRecord(
             run_id=run_id,
@@ -96,14 +96,6 @@ def run(
             report.write(root)
             _tell(root, state, display)
     return state
-
-
-def _log_everything() -> None:
-    """Lets TFX and Beam log what they do, which Python's logging would hide below warnings."""
-    from absl import logging as absl_logging
-
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
-    absl_logging.set_verbosity(absl_logging.INFO)
 
 
 def _run_nodes(ir, root: Path, state: record.RunRecord, display: Display) -> None:

@@ -124,7 +124,7 @@ def collect(root: Path) -> dict[str, Any]:
         "name": record.config["name"],
         "verdict": evaluation["verdict"],
         "blessed": evaluation["blessed"],
-        "undecided": _undecided(evaluation),
+        "undecided": undecided(evaluation),
         **{key: evaluation[key] for key in ("reasons", "warnings", "rules", "compared")},
         "scorecard": scorecard.as_dicts(scorecard.scorecard(evaluation)),
         **{key: evaluation.get(key) for key in _COPIED},
@@ -169,7 +169,7 @@ def _outcome(row: dict[str, Any]) -> str:
     return row.get("outcome") or ("pass" if row["passed"] else "fail")
 
 
-def _undecided(evaluation: dict[str, Any]) -> bool:
+def undecided(evaluation: dict[str, Any]) -> bool:
     """Whether a generator was not blessed because of what could not be told, and not because something is wrong."""
     results = [*evaluation["rules"], *evaluation["compared"]]
     if evaluation["verdict"] != "rejected" or not evaluation["rules"] or any(r["outcome"] == "fail" for r in results):

@@ -110,7 +110,7 @@ def class_row(
         "kid": kid.estimate() if kid else None,
         "kid_relative": ratio(kid, scale) if kid and scale else None,
         "coverage": coverage,
-        "diversity": _diversity(real, made, options),
+        "diversity": _diversity(real, made, label, options),
         **_agreement(label, held_out, generated),
         "closest_record_ratio": closest_record_ratio(known, held_out, generated, label, options),
     }
@@ -181,18 +181,23 @@ def _looks_like(generated: View) -> tuple[int | None, float | None]:
     return int(counts.argmax()), float(counts.max() / len(generated))
 
 
+def _seed(options: GateOptions, label: int) -> int:
+    """For what takes one number: another one for each class and seed of the gate."""
+    return options.seed * 1_000_003 + label
+
+
 def _permutation_p(real: np.ndarray, made: np.ndarray, label: int, options: GateOptions) -> float | None:
     if min(len(real), len(made)) < 2:
         return None
-    return permutation_p_value(real, made, options.resamples, seed=options.seed * 1_000_003 + label)
+    return permutation_p_value(real, made, options.resamples, seed=_seed(options, label))
 
 
-def _diversity(real: np.ndarray, made: np.ndarray, options: GateOptions) -> Estimate | None:
+def _diversity(real: np.ndarray, made: np.ndarray, label: int, options: GateOptions) -> Estimate | None:
     fewest = min(len(real), len(made))
     if fewest < 2:
         return None
     if fewest >= MIN_ROWS:
-        return diversity_estimate(real, made, resamples=options.resamples, seed=options.seed)
+        return diversity_estimate(real, made, resamples=options.resamples, seed=_seed(options, label))
     value = diversity_ratio(real, made)
     return None if value is None else Estimate(value)
 

@@ -108,17 +108,21 @@ def compare(
 
 
 def _row(other: Other, figure: str, where: str, d: Difference, margin: float) -> Comparison:
-    floor = GROUPED[figure]
-    worst, best = (None if end is None else -end if floor else end for end in ((d.lo, d.hi) if floor else (d.hi, d.lo)))
-    outcome: Outcome = "cannot_tell"
-    if worst is not None and worst <= margin:
-        outcome = "pass"
-    elif best is not None and best > margin:
-        outcome = "fail"
+    outcome = _outcome(d, GROUPED[figure], margin)
     return Comparison(
         other.role, other.version, figure, where, d.value, d.other, d.difference, d.lo, d.hi, margin, outcome,
         outcome == "pass",
     )  # fmt: skip
+
+
+def _outcome(d: Difference, more_is_better: bool, margin: float) -> Outcome:
+    """Whether the candidate is worse by at most the margin."""
+    if d.lo is None or d.hi is None:
+        return "cannot_tell"
+    at_most, at_least = (-d.lo, -d.hi) if more_is_better else (d.hi, d.lo)
+    if at_most <= margin:
+        return "pass"
+    return "fail" if at_least > margin else "cannot_tell"
 
 
 def kid_differences(

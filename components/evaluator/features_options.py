@@ -4,6 +4,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from models.errors import UserError
+
+WEIGHTS = "gate.features.weights"
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+
 
 class FeaturesOptions(BaseModel):
     """The network whose features distances between images are taken in."""
@@ -32,3 +38,20 @@ class FeaturesOptions(BaseModel):
         elif (self.weights is None) != self.download:
             raise ValueError("`network: inception` needs either `weights`, a file, or `download: true`")
         return self
+
+
+def check_weights(path: str) -> None:
+    """Looks at a file of weights without loading it.
+
+    Raises:
+      UserError: if it is not there, or not one that Keras could have saved.
+    """
+    if not path.endswith(".h5"):
+        raise UserError(f"{path} does not end in .h5 or .weights.h5, as weights do that Keras has saved", key=WEIGHTS)
+    try:
+        with open(path, "rb") as file:
+            start = file.read(len(_HDF5))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}", key=WEIGHTS) from None
+    if start != _HDF5:
+        raise UserError(f"{path} is no HDF5 file, in which Keras saves weights", key=WEIGHTS)

@@ -54,6 +54,7 @@ class Resampled:
         if len(features) >= MIN_ROWS:
             drawn = resample_counts(len(features), resamples, np.random.default_rng(seed))
             self.copies = np.concatenate([self.copies, drawn])
+        self.copies = self.copies.astype(np.uint16)  # They are kept for every class.
         self._within = within_draws(features, self.copies) if len(features) >= 2 else None
 
     def __len__(self) -> int:

@@ -4,6 +4,8 @@ Reference numbers are of torch-fidelity 0.4.0 (`kid_features_to_metric`, polynom
 2.13.0 and numpy 2.4.6, for the float64 features that `relu_features` makes with seeds 1 and 2.
 """
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -65,6 +67,16 @@ def test_tiles_do_not_change_the_sum(monkeypatch):
     assert kernel_distance(real, fake) == pytest.approx(whole[0], rel=1e-12)
     assert kernel_distance_interval(real, fake, resamples=50) == pytest.approx(whole[1], rel=1e-12)
     assert permutation_p_value(real, fake, 50) == p
+
+
+def test_memory_is_flat():
+    """At 6,000 images one matrix of kernels takes 288 MB."""
+    real, fake = np.random.default_rng(0).normal(size=(2, 6000, 4)).astype(np.float32)
+    tracemalloc.start()
+    kernel_distance(real, fake)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 50e6
 
 
 def true_distance(shift, d):
@@ -217,3 +229,34 @@ def test_draws_come_in_pairs():
     x = relu_features(5, 3, 1)
     with pytest.raises(ValueError, match="`x_copies` has 2 resamples and `y_copies` 3"):
         cross_draws(x, x, np.ones((2, 5)), np.ones((3, 5)))
+
+
+@pytest.mark.parametrize("shift", [0, 0.02, 0.2])
+def test_float32_products_of_many_columns_keep_the_digits_of_float64(shift):
+    """Also near 0, to 1e-10. Without the centre the largest would be off by 1e-6 of itself; in float32 all by 1e-7."""
+    real, fake = relu_features(300, 600, 1).astype(np.float32), relu_features(280, 600, 2, shift).astype(np.float32)
+    exact = kernel_distance(real.astype(np.float64), fake.astype(np.float64))
+    assert kernel._rows(real, fake)[0].centred.dtype == np.float32
+    assert kernel_distance(real, fake) == pytest.approx(exact, rel=1e-7, abs=3e-10)
+
+
+def test_far_from_the_origin_too():
+    real, fake = (relu_features(300, 600, seed, shift).astype(np.float32) + 3 for seed, shift in ((1, 0), (2, 0.05)))
+    exact = by_matrices(real.astype(np.float64), fake.astype(np.float64))
+    assert kernel_distance(real, fake) == pytest.approx(exact, abs=1e-9 * 1000)  # The kernel itself is about 1000.
+    assert kernel_distance(real.astype(np.float64), fake.astype(np.float64)) == pytest.approx(exact, rel=1e-9)
+
+
+def by_matrices(real, fake):
+    def total(x, y):
+        return (x @ y.T / x.shape[1] + 1) ** 3
+
+    n, m = len(real), len(fake)
+    within = [total(x, x)[~np.eye(len(x), dtype=bool)].mean() for x in (real, fake)]
+    return sum(within) - 2 * total(real, fake).sum() / (n * m)
+
+
+def test_float32_values_whose_products_are_none_of_float32():
+    real, fake = (relu_features(20, 600, seed).astype(np.float32) * np.float32(1e25) for seed in (1, 2))
+    exact = by_matrices(real.astype(np.float64), fake.astype(np.float64))
+    assert kernel_distance(real, fake) == pytest.approx(exact, rel=1e-9)

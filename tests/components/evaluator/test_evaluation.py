@@ -241,3 +241,10 @@ def test_null_is_at_half_of_the_images_where_fid_is_higher(gaussians):
     assert document["null"]["model_fid"] == pytest.approx(document["null"]["fid"], abs=0.5)
     assert document["null"]["model_fid"] > document["fid"]
     assert abs(document["null"]["kid"]) < 0.5
+
+
+def test_training_images_without_a_label_belong_to_no_class(gaussians):
+    known = gaussians.known(TRAIN)
+    unlabelled = Known(np.append(known.labels, -1), np.concatenate([known.pixels, known.pixels[:1]]))
+    made = gaussians.view(MADE, 1)
+    assert judged(gaussians, made, known=unlabelled) == judged(gaussians, made, known=known)
