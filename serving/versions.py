@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("serving")
 
 State = Literal["START", "LOADING", "AVAILABLE", "UNLOADING", "END"]
+LoadModel = Callable[[Path], "Model"]
 LOOK_AGAIN_SECONDS = 1.0  # at the latest, while a version is not settled
 
 
@@ -212,13 +213,13 @@ class Versions:
 
     # What the thread does.
 
-    def run(self, load: Callable[[], "type[Model]"]) -> None:
-        """Looks, loads and retires until `stop`; `load` imports what loads models, after the first look."""
+    def run(self, loader: Callable[[], LoadModel]) -> None:
+        """Looks, loads and retires until `stop`; `loader` imports what loads a model, after the first look."""
         self.look(None)
-        model_class = load()
+        load_model = loader()
         while not self._stopped:
             self._wake.clear()
-            settled = self.look(model_class)
+            settled = self.look(load_model)
             self._wake.wait(self._pause(settled))
         for versions in self._versions.values():
             for version in versions.values():
@@ -236,7 +237,7 @@ class Versions:
             return min(LOOK_AGAIN_SECONDS, self._poll_seconds) if self._poll_seconds > 0 else LOOK_AGAIN_SECONDS
         return self._poll_seconds if self._poll_seconds > 0 else None
 
-    def look(self, model_class: "type[Model] | None") -> bool:
+    def look(self, load_model: LoadModel | None) -> bool:
         """One look at all base paths; loads (if it is told by what) and retires what is due.
 
         Returns:
@@ -254,7 +255,7 @@ class Versions:
                     if number not in known or (known[number].state == "END" and known[number].error is None):
                         known[number] = Version(number, path)
             for number in aspired:
-                settled &= self._advance(known[number], name, model_class)
+                settled &= self._advance(known[number], name, load_model)
             self._retire(known, aspired, removed=model is None)
         self._looked = configured
         return settled
@@ -285,7 +286,7 @@ class Versions:
             self._said[name] = what
             logger.warning(what)
 
-    def _advance(self, version: Version, name: str, model_class: "type[Model] | None") -> bool:
+    def _advance(self, version: Version, name: str, load_model: LoadModel | None) -> bool:
         """Loads a version if it is due; returns whether there is nothing to be done about it soon."""
         if version.state == "UNLOADING":  # it has come back, and only this thread would have closed it
             version.state = "AVAILABLE"
@@ -296,16 +297,16 @@ class Versions:
             version.contents, version.attempts, version.next_attempt = contents, 0, 0.0
             version.state, version.error = "LOADING", None
             return False
-        if model_class is None or version.state == "END" or time.monotonic() < version.next_attempt:
+        if load_model is None or version.state == "END" or time.monotonic() < version.next_attempt:
             return version.state == "END"
-        self._load(version, name, model_class)
+        self._load(version, name, load_model)
         return version.state in ("AVAILABLE", "END")
 
-    def _load(self, version: Version, name: str, model_class: "type[Model]") -> None:
+    def _load(self, version: Version, name: str, load_model: LoadModel) -> None:
         version.attempts += 1
         start = time.monotonic()
         try:
-            model = model_class(version.path)
+            model = load_model(version.path)
             self._metrics.load_attempts.add(str(version.path), "success")
             try:
                 warm = model.warm_up(version.path)

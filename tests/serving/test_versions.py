@@ -1,4 +1,4 @@
-"""Which versions are served, as directories come and go. What is loaded is a text here; test_endpoint.py has real models."""
+"""Which versions are served, as directories come and go. A model is a text here; test_endpoint.py has real ones."""
 
 import shutil
 import threading
@@ -52,7 +52,10 @@ def push(base):
     return write
 
 
-def versions_of(base: Path, policy: VersionPolicy = VersionPolicy(), labels=None, **settings) -> Versions:
+NEWEST = VersionPolicy()
+
+
+def versions_of(base: Path, policy: VersionPolicy = NEWEST, labels=None, **settings) -> Versions:
     settings = {"poll_seconds": 1, "retries": 0, "retry_seconds": 0, **settings}
     return Versions({"m": ModelConfig("m", base, policy, labels or {})}, Metrics(), **settings)
 
@@ -229,7 +232,7 @@ def test_a_reload(base, push, running):
         versions.reload({"m": moved})
     assert served(versions, None, "stable") == 3
     ghost = ModelConfig("ghost", base / "ghost")
-    with pytest.raises(ServingError, match="1 model.s. did not become available: {{name: ghost}"):
+    with pytest.raises(ServingError, match=r"1 model.s. did not become available: \{\{name: ghost}"):
         versions.reload({"m": config, "ghost": ghost})
     versions.reload({})
     deadline = time.monotonic() + 10
