@@ -6,7 +6,7 @@ Over REST it imports no TensorFlow; over gRPC it must, whose messages hold Tenso
 import itertools
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -30,9 +30,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Tensor:
-    """What a signature takes or gives: a data type (`object` for strings) and a shape, None where any size goes."""
+    """What a signature takes or gives.
 
-    dtype: np.dtype
+    Attributes:
+      dtype: `object` for strings; None if numpy has no such type.
+      shape: None where any size goes, or any shape.
+    """
+
+    dtype: np.dtype | None
     shape: tuple[int | None, ...] | None
 
 
@@ -142,7 +147,10 @@ class Client:
         wanted = known[signature]
         if inputs.keys() != wanted.inputs.keys():
             raise invalid(f"{signature} takes {', '.join(sorted(wanted.inputs))}: got {', '.join(sorted(inputs))}")
-        arrays = {alias: _converted(alias, value, wanted.inputs[alias].dtype) for alias, value in inputs.items()}
+        types = {alias: kind.dtype for side in (wanted.inputs, wanted.outputs) for alias, kind in side.items()}
+        if strange := [alias for alias, dtype in types.items() if dtype is None]:
+            raise ServingError("UNIMPLEMENTED", f"{signature}: numpy has no type for {', '.join(strange)}")
+        arrays = {alias: _converted(alias, value, types[alias]) for alias, value in inputs.items()}
         return self._attempts(
             lambda seconds: self._transport.predict(self.model, signature, wanted, arrays, seconds),
             self._deadline if deadline is None else deadline,
@@ -213,15 +221,10 @@ class Client:
         raise AssertionError("unreachable")
 
 
-def dtype_of(name: str) -> np.dtype:
-    """Data type of a name as metadata have it.
-
-    Raises:
-      ServingError: if numpy has none.
-    """
-    if name not in DTYPES:
-        raise ServingError("UNIMPLEMENTED", f"a tensor is of type {name}: known are {', '.join(DTYPES)}")
-    return np.dtype(DTYPES[name])
+def tensor(dtype: str, sizes: Iterable[int] | None) -> Tensor:
+    """A tensor as metadata describe it: with the name of its type, and -1 where any size goes."""
+    shape = None if sizes is None else tuple(None if size < 0 else size for size in sizes)
+    return Tensor(np.dtype(DTYPES[dtype]) if dtype in DTYPES else None, shape)
 
 
 def _parts(url: str) -> tuple[str, str, int, str]:
@@ -238,17 +241,18 @@ def _parts(url: str) -> tuple[str, str, int, str]:
     return parts.scheme, host, PORTS[parts.scheme] if port is None else port, model or DEFAULT_MODEL
 
 
-def _converted(alias: str, value: Any, dtype: np.dtype) -> np.ndarray:
+def _converted(alias: str, value: Any, dtype: np.dtype | None) -> np.ndarray:
     """An array of that type, if no value changes beyond rounding."""
     given = np.asarray(value)
-    if dtype.kind == "O":
+    if dtype == np.dtype(object):
         if not all(isinstance(text, str | bytes) for text in given.ravel().tolist()):
             raise invalid(f"{alias}: strings expected")
         return np.vectorize(lambda text: text.encode() if isinstance(text, str) else text, otypes=[object])(given)
-    if given.size == 0:
+    if not given.size:
         return given.astype(dtype)
-    fits = np.can_cast(given.dtype, dtype, "same_kind")
-    converted = given.astype(dtype) if fits else given
-    if not fits or (dtype.kind in "iu" and not np.array_equal(converted, given)):
-        raise invalid(f"{alias}: {given.dtype} values that are no {dtype}")
-    return converted
+    both_whole = given.dtype.kind in "iu" and np.dtype(dtype).kind in "iu"
+    if both_whole or np.can_cast(given.dtype, dtype, "same_kind"):
+        converted = given.astype(dtype)
+        if not both_whole or np.array_equal(converted, given):
+            return converted
+    raise invalid(f"{alias}: {given.dtype} values that are no {dtype}")

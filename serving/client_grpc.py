@@ -8,7 +8,7 @@ import numpy as np
 from tensorflow.core.framework.types_pb2 import DataType
 from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2, prediction_service_pb2_grpc
 
-from serving.client import Signature, Tensor, dtype_of
+from serving.client import Signature, Tensor, tensor
 from serving.errors import ServingError
 from serving.tensor_proto import from_proto, to_proto
 
@@ -78,5 +78,4 @@ def _asked(call: Callable, request: Any, seconds: float) -> Any:
 
 def _tensor(info: Any) -> Tensor:
     shape = info.tensor_shape
-    sizes = tuple(None if dim.size < 0 else dim.size for dim in shape.dim)
-    return Tensor(dtype_of(DataType.Name(info.dtype)), None if shape.unknown_rank else sizes)
+    return tensor(DataType.Name(info.dtype), None if shape.unknown_rank else [dim.size for dim in shape.dim])

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from serving.client import Signature, Tensor, dtype_of
+from serving.client import Signature, Tensor, tensor
 from serving.errors import ServingError
 
 CODES = {
@@ -73,7 +73,7 @@ class Rest:
             outputs = answer["outputs"]
             if len(signature.outputs) == 1:  # one output has no name in the answer
                 outputs = dict.fromkeys(signature.outputs, outputs)
-            return {alias: _from_json(outputs[alias], tensor) for alias, tensor in signature.outputs.items()}
+            return {alias: _from_json(outputs[alias], kind) for alias, kind in signature.outputs.items()}
         except (LookupError, TypeError, ValueError) as error:
             raise ServingError("INTERNAL", f"the answer does not fit the signature {name}: {error!r}") from None
 
@@ -92,6 +92,9 @@ class Rest:
                 chunks.append(chunk)
                 if time.monotonic() > deadline:  # a socket's own limit is that of one piece
                     raise TimeoutError
+            if response.length:
+                raise http.client.IncompleteRead(b"".join(chunks), response.length)
+            response.close()  # `read1` leaves it open, and the connection in use
         except TimeoutError:
             connection.close()
             raise ServingError("DEADLINE_EXCEEDED", f"no whole answer within {seconds:.3g} s") from None
@@ -120,8 +123,8 @@ class Rest:
 
 def _tensor(info: Mapping[str, Any]) -> Tensor:
     shape = info["tensor_shape"]
-    sizes = tuple(None if int(dim["size"]) < 0 else int(dim["size"]) for dim in shape.get("dim", []))
-    return Tensor(dtype_of(info["dtype"]), None if shape.get("unknown_rank") else sizes)
+    sizes = [int(dim["size"]) for dim in shape.get("dim", [])]
+    return tensor(info["dtype"], None if shape.get("unknown_rank") else sizes)
 
 
 def _to_json(array: np.ndarray) -> Any:
@@ -131,10 +134,10 @@ def _to_json(array: np.ndarray) -> Any:
     return np.array([*coded, None], dtype=object)[:-1].reshape(array.shape).tolist()
 
 
-def _from_json(value: Any, tensor: Tensor) -> np.ndarray:
-    array = np.array(_decoded(value) if tensor.dtype.kind == "O" else value, tensor.dtype)
-    if not array.size and tensor.shape:  # of no rows, JSON has no shape
-        array = array.reshape([size or 0 for size in tensor.shape])
+def _from_json(value: Any, kind: Tensor) -> np.ndarray:
+    array = np.array(_decoded(value) if kind.dtype == np.dtype(object) else value, kind.dtype)
+    if not array.size and kind.shape:  # of no rows, JSON has no shape
+        array = array.reshape([size or 0 for size in kind.shape])
     return array
 
 

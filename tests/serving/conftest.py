@@ -138,3 +138,33 @@ def browser(tmp_path_factory) -> Iterator[Browser]:
     started = Browser(program, tmp_path_factory.mktemp("profile"))
     yield started
     started.close()
+
+
+CLASSES = ("zero", "0", "<b>two</b>", "a/b", "e", "f", "g", "h", "i", "j")
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory) -> Path:
+    """Versions of a small generator with all signatures but `filtered`: the folder of version 3."""
+    import keras
+    import numpy as np
+
+    from models.dataset import DatasetInfo
+    from models.export import export_generator
+    from models.networks import build_networks
+    from models.options import GANOptions
+
+    keras.utils.set_random_seed(0)
+    generator, _ = build_networks(GANOptions(width=8, latent={"dim": 8}), (8, 8, 1), classes=len(CLASSES))
+    random = np.random.default_rng(0)
+    for variable in generator.trainable_variables:  # as training leaves them, so that labels differ
+        variable.assign(variable + 0.5 * random.normal(size=variable.shape))
+    ones = (1,) * len(CLASSES)
+    info = DatasetInfo(
+        classes=CLASSES, image_shape=(8, 8, 1), fingerprint="f" * 64, counts={"train": ones, "eval": ones},
+        train_unique=ones, source_counts=ones, class_weights=(1.0,) * len(CLASSES),
+    )  # fmt: skip
+    path = tmp_path_factory.mktemp("served") / "generator" / "3"
+    path.parent.mkdir()
+    export_generator(generator, str(path), info, {"steps": 1})
+    return path
