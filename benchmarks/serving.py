@@ -2,9 +2,9 @@
 
 Prints a table: the median time of a request for one image and for 64, and images a second with 32 clients that ask for
 one image each. The model is a generator with the networks of configs/digits.yaml, untrained unless DIR names an
-exported one; `--size` makes its images larger. The endpoint is a process of its own, and so are the clients; all of them share
-this machine's cores, and its load. So everything is measured in turn, several times, and each factor is the median of
-those of the turns. Processor time is told beside it, which does not depend on what else the machine does.
+exported one; `--size` makes its images larger. The endpoint is a process of its own, and so are the clients; all of
+them share this machine's cores, and its load. So everything is measured in turn, several times, and each factor is the
+median of those of the turns. Processor time is told beside it, which depends less on what else the machine does.
 
 `--soak MINUTES --swaps N` instead asks for images without a pause while N new versions are pushed, and prints how many
 requests failed, how many answers were of no version that was whole, and the endpoint's memory before and after.
@@ -32,8 +32,9 @@ import numpy as np
 
 HOME = Path(__file__).resolve().parent.parent
 CLIENTS = 32
-SECONDS = 2.0
-TURNS = 5
+SECONDS = 1.5
+TURNS = 3
+PROCESSES = 2  # of clients
 
 
 def make_model(path: Path, size: int, seed: int = 0) -> None:
@@ -179,11 +180,12 @@ def _client_process(kind: str, address: str, threads: int, begin, counted) -> No
 
 
 def throughput(kind: str, address: str) -> float:
-    """Images a second of 32 clients with one image a request, on four processes."""
+    """Images a second of 32 clients with one image a request."""
     context = multiprocessing.get_context("spawn")
     begin, counted = context.Barrier(CLIENTS), context.Queue()
     processes = [
-        context.Process(target=_client_process, args=(kind, address, CLIENTS // 4, begin, counted)) for _ in range(4)
+        context.Process(target=_client_process, args=(kind, address, CLIENTS // PROCESSES, begin, counted))
+        for _ in range(PROCESSES)
     ]
     for process in processes:
         process.start()
