@@ -49,7 +49,7 @@ async function guess(kind) {
 async function counted() {
   const rows = Object.entries(await results(model.name));
   $("results").hidden = !rows.length;
-  $("results").tBodies[0].replaceChildren(
+  $("results").querySelector("tbody").replaceChildren(
     ...rows.map(([name, { shown, right, lo, hi }]) =>
       element(
         "tr", {},

@@ -22,7 +22,7 @@ function table(lines) {
   const [head, , ...rows] = lines.map(cells);
   const made = element("table", {}, element("tr", {}, ...head.map((cell) => element("th", { scope: "col" }, ...inline(cell)))));
   made.append(...rows.map((row) => element("tr", {}, ...row.map((cell) => element("td", {}, ...inline(cell))))));
-  return made;
+  return element("div", { className: "scroll" }, made);
 }
 
 const KINDS = [
