@@ -100,8 +100,9 @@ def collect(root: Path) -> dict[str, Any]:
 
     Returns:
       `name, blessed, verdict, undecided, reasons, warnings, rules, compared, scorecard, model_version,
-      serving_version, versions, human_evaluation, training, data, seconds`, the figures of `evaluation.json`, and `per_class`, in label
-      order. Figures that the evaluation of an earlier version of this project has not are None, and `warnings` says so.
+      serving_version, versions, human_evaluation, training, data, seconds`, the figures of `evaluation.json`, and
+      `per_class`, in label order. Figures that the evaluation of an earlier version of this project has not are None,
+      and `warnings` says so.
 
     Raises:
       ConfigError: see `finished_run`; or the evaluation cannot be read.

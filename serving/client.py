@@ -71,8 +71,10 @@ class Client:
       url: where it asks.
       model: name of the model.
 
-    >>> with Client("http://localhost:8501") as client:  # doctest: +SKIP
-    ...     pngs = client.generate(["frayed"] * 8, range(8))
+    For example:
+
+        with Client("http://localhost:8501") as client:
+            pngs = client.generate(["frayed"] * 8, range(8))
     """
 
     def __init__(self, url: str, deadline: float = 60.0):
@@ -206,16 +208,20 @@ class Client:
         be repeated, for equal questions have equal answers.
         """
         deadline = time.monotonic() + seconds
+        refusal: ServingError | None = None
         for turn in itertools.count():
             try:
                 return attempt(max(0.001, deadline - time.monotonic()))
             except ServingError as error:
-                pause = self._random.uniform(0, min(LONGEST_PAUSE, FIRST_PAUSE * 2**turn))
-                left = deadline - time.monotonic()
-                if error.code != "UNAVAILABLE":
+                late = error.code == "DEADLINE_EXCEEDED" and refusal is not None  # after refusals, these tell more
+                if error.code == "UNAVAILABLE":
+                    refusal = error
+                elif not late:
                     raise
-                if pause >= left:
-                    told = f"unavailable, at {turn + 1} attempts within {seconds:g} s: {error.message}"
+                pause = self._random.uniform(0, min(LONGEST_PAUSE, FIRST_PAUSE * 2**turn))
+                if late or pause >= deadline - time.monotonic():
+                    assert refusal is not None
+                    told = f"unavailable, at {turn + 1} attempts within {seconds:g} s: {refusal.message}"
                     raise ServingError("UNAVAILABLE", told) from None
             time.sleep(pause)
         raise AssertionError("unreachable")

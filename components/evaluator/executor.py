@@ -21,7 +21,6 @@ from components.evaluator.served import Served
 from components.evaluator.sources import SourceAt
 from models.dataset import DatasetInfo
 from models.files import write_whole
-from models.generator import Generator
 
 log = logging.getLogger("tailgan")
 
