@@ -2,8 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-fast conformance lint format bench results-models gate-simulation peers lock \
-	clean
+.PHONY: help install demo serve test test-fast conformance lint format bench results-models gate-simulation peers lock clean
 
 PY := .venv/bin/python
 # What is on a screen should be what a test checks, and nothing else.

@@ -65,7 +65,7 @@ def evaluate(
         stack.enter_context(lock.locked(root))
         screen = stack.enter_context(logs_to(log_path))
         if quiet:
-            screen = stack.enter_context(open(os.devnull, "w"))
+            screen = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
         display = stack.enter_context(Display(lasting(screen), logged=log_path is not None))
         root_directory.check(root)
         preflight.check(config, where)

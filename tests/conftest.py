@@ -1,4 +1,4 @@
-"""Settings that all tests share, and the endpoint of `serving` as a process."""
+"""Settings and fixtures that all tests share, the endpoint of `serving` as a process among them."""
 
 import copy
 import hashlib
@@ -23,88 +23,6 @@ import components  # noqa: F401  (before TFX: it settles which Keras TFX's impor
 # Machines that run tests are slow and shared: an example may take as long as it likes, and each run tries the same.
 settings.register_profile("tailgan", deadline=None, derandomize=True)
 settings.load_profile("tailgan")
-
-
-class Answer(NamedTuple):
-    """Of a REST request."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-
-@dataclass
-class Server:
-    """A server of TensorFlow Serving's protocol: host:port of REST and of gRPC, and its process if it is ours."""
-
-    rest: str
-    grpc: str
-    process: subprocess.Popen | None = None
-    log: Path | None = None
-
-    def ask(
-        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
-    ) -> Answer:
-        """Asks over REST, on a connection of its own."""
-        connection = http.client.HTTPConnection(self.rest, timeout=60)
-        try:
-            connection.putrequest(method, path, skip_accept_encoding=True)
-            for name, value in (headers or {}).items():
-                connection.putheader(name, value)
-            if body is not None:
-                connection.putheader("Content-Length", str(len(body)))
-            connection.endheaders(body)
-            response = connection.getresponse()
-            return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
-        finally:
-            connection.close()
-
-    def wait_for(self, model: str, version: int | None = None, state: str = "AVAILABLE", seconds: float = 60) -> None:
-        """Waits until a version of a model, or any, has a state."""
-        path = f"/v1/models/{model}" + (f"/versions/{version}" if version is not None else "")
-        deadline = time.monotonic() + seconds
-        while f'"{state}"'.encode() not in (answer := self.ask("GET", path)).body:
-            assert time.monotonic() < deadline, answer
-            time.sleep(0.05)
-
-
-@pytest.fixture(scope="session")
-def server_at() -> type[Server]:
-    """A server that is there already, from host:port of REST and of gRPC."""
-    return Server
-
-
-def _starting(tmp_path_factory) -> Iterator[Callable[..., Server]]:
-    """Starts `python -m serving`, or another program, with these flags, on free ports; ends all that it started."""
-    started: list[Server] = []
-
-    def begin(*flags: str, program: Sequence[str] = ("serving",)) -> Server:
-        log = tmp_path_factory.mktemp("server") / "log"
-        process = subprocess.Popen(
-            [sys.executable, "-m", *program, "--port=0", "--rest_api_port=0", *flags],
-            stdout=subprocess.PIPE,
-            stderr=log.open("w"),
-            text=True,
-            cwd=Path(__file__).resolve().parents[1],
-        )
-        assert process.stdout
-        line = process.stdout.readline()
-        found = re.fullmatch(r"REST on http://(\S+), gRPC on (\S+)\n", line)
-        assert found, f"{line}{log.read_text()}"
-        started.append(Server(found[1], found[2], process, log))
-        return started[-1]
-
-    yield begin
-    for server in started:
-        assert server.process
-        server.process.terminate()
-    for server in started:
-        assert server.process
-        server.process.wait(30)
-
-
-start_server = pytest.fixture(_starting, name="start_server")
-start_server_once = pytest.fixture(_starting, name="start_server_once", scope="session")
 
 
 def _export(
@@ -211,3 +129,85 @@ def document() -> Callable[..., dict[str, Any]]:
         }  # fmt: skip
 
     return make
+
+
+class Answer(NamedTuple):
+    """Of a REST request."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass
+class Server:
+    """A server of TensorFlow Serving's protocol: host:port of REST and of gRPC, and its process if it is ours."""
+
+    rest: str
+    grpc: str
+    process: subprocess.Popen | None = None
+    log: Path | None = None
+
+    def ask(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Asks over REST, on a connection of its own."""
+        connection = http.client.HTTPConnection(self.rest, timeout=60)
+        try:
+            connection.putrequest(method, path, skip_accept_encoding=True)
+            for name, value in (headers or {}).items():
+                connection.putheader(name, value)
+            if body is not None:
+                connection.putheader("Content-Length", str(len(body)))
+            connection.endheaders(body)
+            response = connection.getresponse()
+            return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+        finally:
+            connection.close()
+
+    def wait_for(self, model: str, version: int | None = None, state: str = "AVAILABLE", seconds: float = 60) -> None:
+        """Waits until a version of a model, or any, has a state."""
+        path = f"/v1/models/{model}" + (f"/versions/{version}" if version is not None else "")
+        deadline = time.monotonic() + seconds
+        while f'"{state}"'.encode() not in (answer := self.ask("GET", path)).body:
+            assert time.monotonic() < deadline, answer
+            time.sleep(0.05)
+
+
+@pytest.fixture(scope="session")
+def server_at() -> type[Server]:
+    """A server that is there already, from host:port of REST and of gRPC."""
+    return Server
+
+
+def _starting(tmp_path_factory) -> Iterator[Callable[..., Server]]:
+    """Starts `python -m serving`, or another program, with these flags, on free ports; ends all that it started."""
+    started: list[Server] = []
+
+    def begin(*flags: str, program: Sequence[str] = ("serving",)) -> Server:
+        log = tmp_path_factory.mktemp("server") / "log"
+        process = subprocess.Popen(
+            [sys.executable, "-m", *program, "--port=0", "--rest_api_port=0", *flags],
+            stdout=subprocess.PIPE,
+            stderr=log.open("w"),
+            text=True,
+            cwd=Path(__file__).resolve().parents[1],
+        )
+        assert process.stdout
+        line = process.stdout.readline()
+        found = re.fullmatch(r"REST on http://(\S+), gRPC on (\S+)\n", line)
+        assert found, f"{line}{log.read_text()}"
+        started.append(Server(found[1], found[2], process, log))
+        return started[-1]
+
+    yield begin
+    for server in started:
+        assert server.process
+        server.process.terminate()
+    for server in started:
+        assert server.process
+        server.process.wait(30)
+
+
+start_server = pytest.fixture(_starting, name="start_server")
+start_server_once = pytest.fixture(_starting, name="start_server_once", scope="session")

@@ -79,7 +79,7 @@ class EyesAt:
     axes: str
     options: FeaturesOptions
 
-    def open(self) -> Eyes:
+    def load(self) -> Eyes:
         """Loads all; raises as `Judge` and `Eyes`."""
         return Eyes(Judge(self.judge), Pixels(read_axes(self.axes)), self.options)
 

@@ -176,4 +176,4 @@ def _opened(at: EyesAt | SourceAt) -> Any:
 
 @functools.cache
 def _open(at: EyesAt | SourceAt) -> Any:
-    return at.open()
+    return at.load()

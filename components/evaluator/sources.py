@@ -72,7 +72,7 @@ class SourceAt:
     image_shape: tuple[int, int, int]
     data: DataOptions | None = None
 
-    def open(self) -> Source:
+    def load(self) -> Source:
         """Raises as `ExportedGenerator` and `FolderOfImages`."""
         if self.data is None:
             return ExportedGenerator(self.path, self.classes, self.image_shape)

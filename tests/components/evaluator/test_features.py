@@ -67,7 +67,7 @@ def test_weights_are_those_of_inception(options, message):
 
 @pytest.mark.parametrize("name", ["judge", "pixels"])
 def test_features_are_those_of_the_network_named_and_labels_always_the_judges(digits, axes, images, name):
-    eyes = EyesAt(str(digits.judge), str(axes), FeaturesOptions(network=name)).open()
+    eyes = EyesAt(str(digits.judge), str(axes), FeaturesOptions(network=name)).load()
     seen = eyes.look(images)
     judge, components = Judge(str(digits.judge)), Pixels(read_axes(axes))
     features, probabilities = judge.look(images)

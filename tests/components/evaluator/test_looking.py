@@ -90,8 +90,8 @@ def test_generated_images_are_seen_in_the_order_in_which_they_were_asked_for(one
     made = one["made"]
     assert made["labels"].tolist() == np.repeat(np.arange(10), 70).tolist()
     for row in (0, 255, 256, 699):  # of the first, the last and the next batch
-        image = source.open().images(made["labels"][[row]], np.array([row]))
-        alone = eyes.open().look(image)
+        image = source.load().images(made["labels"][[row]], np.array([row]))
+        alone = eyes.load().look(image)
         for name, values in alone.items():
             np.testing.assert_allclose(made[name][row], values[0], atol=1e-4)
     assert {array.dtype.name for name, array in made.items() if name != "labels"} == {"float32"}
@@ -101,7 +101,7 @@ def test_real_images_come_in_the_order_of_their_ids_whatever_their_shards(one, d
     real = looking.by_id(one["eval"])
     assert (real["ids"][:-1] < real["ids"][1:]).all() and len(real["ids"]) == 580
     assert np.bincount(real["labels"]).tolist() == [58] * 10
-    alone = eyes.open().look(np.concatenate(digit_parts["eval"]))
+    alone = eyes.load().look(np.concatenate(digit_parts["eval"]))
     for name in ("features", "probabilities", "pixels"):
         np.testing.assert_allclose(real[name].sum(axis=0), alone[name].sum(axis=0), rtol=1e-3, atol=1e-2)
 

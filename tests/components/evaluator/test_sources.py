@@ -36,7 +36,7 @@ def table(tmp_path, exports):
 
 
 def test_an_exported_generator_gives_the_image_of_label_and_seed(table):
-    source = generator(table()).open()
+    source = generator(table()).load()
     labels, seeds = np.array([2, 0, 1] * 200), np.arange(600)
     made = source.images(labels, seeds)
     assert made.dtype == np.uint8
@@ -46,19 +46,19 @@ def test_an_exported_generator_gives_the_image_of_label_and_seed(table):
 
 
 def test_classes_in_another_order_are_found_by_name(table):
-    source = generator(table(classes=("c", "a", "b"))).open()
+    source = generator(table(classes=("c", "a", "b"))).load()
     np.testing.assert_array_equal(source.images(np.array([0, 1, 2]), np.zeros(3, np.int64))[0], images(5, 1)[0])
     assert source.classes == CLASSES
 
 
 def test_other_classes_are_named(table):
     with pytest.raises(OtherClasses, match=r"other classes than the data: it lacks `b` and it has `x`, `y` besides"):
-        generator(table(classes=("x", "a", "c", "y"), count=4)).open()
+        generator(table(classes=("x", "a", "c", "y"), count=4)).load()
 
 
 def test_a_model_that_does_not_name_its_classes_is_taken_at_its_labels_and_that_is_said(table):
     path = table(classes=None)
-    source = generator(path).open()
+    source = generator(path).load()
     np.testing.assert_array_equal(source.images(np.array([1]), np.array([3]))[0], images(5, 1)[3])
     assert "does not name its classes; they were taken to be `a`, `b`, `c`" in source.remarks[0]
 
@@ -66,31 +66,31 @@ def test_a_model_that_does_not_name_its_classes_is_taken_at_its_labels_and_that_
 def test_a_model_says_that_its_images_are_of_another_size(table):
     path = table(shape=(8, 8, 3))
     with pytest.raises(UserError, match=r"makes images of 8 x 8 x 3 .*; those of the data are 8 x 8 x 1"):
-        generator(path).open()
+        generator(path).load()
 
 
 def test_a_model_that_gives_another_size_is_caught_at_its_word(table):
     """Grey against colour: decoding alone would have made one of the other."""
-    source = generator(table(classes=None), shape=(8, 8, 3)).open()
+    source = generator(table(classes=None), shape=(8, 8, 3)).load()
     with pytest.raises(UserError, match=r"`a` and seed 4 it gave an image of 8 x 8 x 1 .*; those .* are 8 x 8 x 3"):
         source.images(np.array([0]), np.array([4]))
 
 
 def test_no_model_and_one_without_the_signature(tmp_path):
     with pytest.raises(UserError, match="absent holds no generator"):
-        generator(tmp_path / "absent").open()
+        generator(tmp_path / "absent").load()
     module = tf.Module()
     module.f = tf.function(lambda label: {"image_bytes": label}, input_signature=[tf.TensorSpec([None], tf.int64)])
     tf.saved_model.save(module, str(tmp_path / "model"), signatures={"serving_default": module.f})
     with pytest.raises(UserError, match="no signature `serving_default` from label and seed to image_bytes and status"):
-        generator(tmp_path / "model").open()
+        generator(tmp_path / "model").load()
 
 
 def test_a_damaged_description_is_told(table):
     path = table()
     (path / "assets.extra" / "tailgan.json").write_text("{")
     with pytest.raises(UserError, match="holds no generator"):
-        generator(path).open()
+        generator(path).load()
 
 
 def png(label):
@@ -128,7 +128,7 @@ def ok(label):
     ids=["count", "floats", "status", "no PNG", "fails"],
 )
 def test_what_a_model_gives_instead_is_said(tmp_path, exports, function, message):
-    source = generator(exports.function(tmp_path / "model", function, CLASSES)).open()
+    source = generator(exports.function(tmp_path / "model", function, CLASSES)).load()
     with pytest.raises(UserError, match=message):
         source.images(np.arange(3), np.arange(3))
 
@@ -144,7 +144,7 @@ def folder(tmp_path):
 
 
 def opened(folder, data=DATA, classes=CLASSES):
-    return SourceAt(str(folder), classes, (*data.image_size, data.channels), data).open()
+    return SourceAt(str(folder), classes, (*data.image_size, data.channels), data).load()
 
 
 def test_a_folder_gives_its_images_in_the_order_of_their_paths(folder):
