@@ -77,6 +77,11 @@ def _parser() -> argparse.ArgumentParser:
     source = sample.add_mutually_exclusive_group()
     root_argument(source)
     source.add_argument("--model", type=Path, help="directory of an exported generator")
+    source.add_argument(
+        "--endpoint",
+        metavar="URL",
+        help="a served generator: grpc://HOST:PORT or http(s)://HOST:PORT, and /MODEL if its name is not generator",
+    )
     sample.add_argument(
         "--label", action="append", default=[], metavar="NAME|INDEX", help="class; may be repeated; all if not given"
     )
@@ -244,8 +249,12 @@ def _report(args: argparse.Namespace) -> int:
 def _sample(args: argparse.Namespace) -> int:
     from pipeline import sample
 
-    model = args.model or sample.model_dir(_root(args.root))
-    for path in sample.sample(model, args.label, args.count, args.seed, args.out):
+    wanted = args.label, args.count, args.seed
+    if args.endpoint:
+        images = sample.of_endpoint(args.endpoint, *wanted)
+    else:
+        images = sample.of_model(args.model or sample.model_dir(_root(args.root)), *wanted)
+    for path in sample.write(images, args.count, args.out):
         print(path)
     return 0
 

@@ -15,6 +15,8 @@ from pipeline import scorecard
 from pipeline.config import ConfigError
 from pipeline.history import versions
 from pipeline.record import RunRecord
+from serving.human_evaluation import FILE_NAME as HUMAN_EVALUATION_FILE
+from serving.human_evaluation import tally
 
 DISAGREEMENTS_FILE = "disagreements.npz"
 
@@ -98,8 +100,9 @@ def collect(root: Path) -> dict[str, Any]:
 
     Returns:
       `name, blessed, verdict, undecided, reasons, warnings, rules, compared, scorecard, model_version,
-      serving_version, versions, training, data, seconds`, the figures of `evaluation.json`, and `per_class`, in label
-      order. Figures that the evaluation of an earlier version of this project has not are None, and `warnings` says so.
+      serving_version, versions, human_evaluation, training, data, seconds`, the figures of `evaluation.json`, and
+      `per_class`, in label order. Figures that the evaluation of an earlier version of this project has not are None,
+      and `warnings` says so.
 
     Raises:
       ConfigError: see `finished_run`; or the evaluation cannot be read.
@@ -120,6 +123,7 @@ def collect(root: Path) -> dict[str, Any]:
     }
     serving_dir = Path(record.serving_dir)
     served = what_serves(record.serving_dir)
+    model_version = _version_of(evaluation["generator"], serving_dir)
     return {
         "name": record.config["name"],
         "verdict": evaluation["verdict"],
@@ -128,9 +132,10 @@ def collect(root: Path) -> dict[str, Any]:
         **{key: evaluation[key] for key in ("reasons", "warnings", "rules", "compared")},
         "scorecard": scorecard.as_dicts(scorecard.scorecard(evaluation)),
         **{key: evaluation.get(key) for key in _COPIED},
-        "model_version": _version_of(evaluation["generator"], serving_dir),
+        "model_version": model_version,
         "serving_version": served.version if served else None,
         "versions": versions(serving_dir),
+        "human_evaluation": tally(root / HUMAN_EVALUATION_FILE, model_version),
         "per_class": classes,
         "training": training(record),
         "data": {

@@ -24,17 +24,19 @@ from serving.versions import LoadModel, Versions
 if TYPE_CHECKING:
     import uvicorn
 
+    from serving.human_evaluation import Guessing
     from serving.predictor import Predictor
 
 logger = logging.getLogger("serving")
 
 
-def serve(options: Options, told: Callable[[str], None] = print) -> int:
+def serve(options: Options, told: Callable[[str], None] = print, guessing: "Guessing | None" = None) -> int:
     """Serves until SIGTERM or SIGINT; a second one ends it at once.
 
     Args:
       options: what the flags say.
       told: takes one line, where the endpoint listens, when it does.
+      guessing: of "real or made?" on the page, where there are real images.
 
     Returns:
       0, or 1 if requests were still under way at the end.
@@ -84,7 +86,7 @@ def serve(options: Options, told: Callable[[str], None] = print) -> int:
     threads = 2 * (os.cpu_count() or 1)
     runner = Batching(batching, metrics) if batching else OneByOne(threads, options.max_waiting)
     predictor = Predictor(versions, runner, metrics, options.max_rows)
-    drained = asyncio.run(_serve(options, predictor, metrics_path, rest_socket, grpc_socket, told))
+    drained = asyncio.run(_serve(options, predictor, guessing, metrics_path, rest_socket, grpc_socket, told))
     runner.close()
     manager.join(timeout=5)
     if not drained:
@@ -97,13 +99,14 @@ def serve(options: Options, told: Callable[[str], None] = print) -> int:
 async def _serve(
     options: Options,
     predictor: "Predictor",
+    guessing: "Guessing | None",
     metrics_path: str | None,
     rest_socket: socket.socket,
     grpc_socket: socket.socket,
     told: Callable[[str], None],
 ) -> bool:
     """Serves until a signal comes; returns whether all requests have ended."""
-    from serving import grpc_api, rest
+    from serving import grpc_api, rest, ui
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -121,6 +124,7 @@ async def _serve(
     app = rest.app(
         rest.Rest(predictor, options.rest_api_timeout_in_ms / 1000, options.max_body_bytes),
         (metrics_path, predictor.metrics.text) if metrics_path else None,
+        ui.routes(predictor, guessing),
     )
     http_server = _http_server(app, options.drain_seconds)
     http = asyncio.create_task(http_server.serve(sockets=[rest_socket]))

@@ -133,6 +133,10 @@ class Versions:
         with self._lock:
             return all(self._serves(name) for name in self._models)
 
+    def names(self) -> list[str]:
+        """The models that are configured."""
+        return list(self._models)
+
     def knows(self, name: str) -> bool:
         """Whether a model of that name is or was configured."""
         return name in self._models or name in self._versions

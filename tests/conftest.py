@@ -181,13 +181,13 @@ def server_at() -> type[Server]:
 
 
 def _starting(tmp_path_factory) -> Iterator[Callable[..., Server]]:
-    """Starts `python -m serving` with these flags, on free ports; ends all that it started."""
+    """Starts `python -m serving`, or another program, with these flags, on free ports; ends all that it started."""
     started: list[Server] = []
 
-    def begin(*flags: str) -> Server:
+    def begin(*flags: str, program: Sequence[str] = ("serving",)) -> Server:
         log = tmp_path_factory.mktemp("server") / "log"
         process = subprocess.Popen(
-            [sys.executable, "-m", "serving", "--port=0", "--rest_api_port=0", *flags],
+            [sys.executable, "-m", *program, "--port=0", "--rest_api_port=0", *flags],
             stdout=subprocess.PIPE,
             stderr=log.open("w"),
             text=True,
