@@ -17,6 +17,7 @@ install:  ## .venv with exactly the tested packages; does nothing when it has th
 demo: install  ## Scanned digits of very unequal classes, end to end, in minutes; then the report.
 	.venv/bin/tailgan run configs/digits.yaml
 	.venv/bin/tailgan report --root runs/digits
+	@echo "Serve it, with a page at http://localhost:8501/: .venv/bin/tailgan serve --root runs/digits"
 
 serve: install  ## The newest run's generator over TensorFlow Serving's protocol, on this machine (docs/serving.md).
 	.venv/bin/tailgan serve --enable_batching
