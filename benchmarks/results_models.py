@@ -67,7 +67,8 @@ def trained(root: Path, options: dict) -> dict[str, float]:
     from models import data, training
     from models.build import build_gan
     from models.dataset import DatasetInfo
-    from models.export import Generator, export_generator
+    from models.export import export_generator
+    from models.generator import Generator
     from models.options import GANOptions
 
     source, balanced = (
@@ -82,7 +83,7 @@ def trained(root: Path, options: dict) -> dict[str, float]:
         start = time.monotonic()
         training.train(gan, parsed, examples, 0, Path(folder))
         seconds = time.monotonic() - start
-        export_generator(gan.ema, f"{folder}/export", info)
+        export_generator(gan.ema, f"{folder}/export", info, {"steps": parsed.steps})
         generator = Generator(f"{folder}/export")
     judge = Judge(str(_artifact(root, "Judge/model/*/Format-Serving")))
     real_images, real_labels, _ = data.read_images(f"{source}/Split-eval/*", info)

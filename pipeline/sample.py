@@ -58,7 +58,7 @@ def sample(model: Path, labels: Sequence[str], count: int, seed: int, out: Path)
     # What TensorFlow and its plug-ins say on loading is for no one who samples.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.filterwarnings("ignore", category=FutureWarning, module="google")
-    from models.export import Generator
+    from models.generator import Generator
 
     try:
         generator = Generator(str(model))

@@ -20,8 +20,8 @@ from components.evaluator.served import Served, fingerprint
 from components.examples import split_dir
 from models.data import read_images
 from models.dataset import DatasetInfo
-from models.export import Generator
 from models.files import write_whole
+from models.generator import Generator
 
 SHOWN_PER_CLASS = 10
 GENERATE_AT_ONCE = 1024

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from models.export import Generator
+from models.generator import Generator
 
 pytestmark = pytest.mark.e2e
 
