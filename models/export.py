@@ -1,6 +1,5 @@
 """A trained generator as a SavedModel that a stock TensorFlow Serving takes; models/generator.py is the way back."""
 
-import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -28,56 +27,6 @@ def export_generator(
 ) -> None:
     """Writes a SavedModel with the signatures of `models.signatures`, a warm-up, and `assets.extra/tailgan.json`.
 
-<<<<<<< HEAD
-    def __init__(self, generator: keras.Model, classes: int):
-        """Takes a generator of `models.networks.build_networks` and the number of its classes."""
-        super().__init__()
-        # The variables are tracked, the model is not: saved through it, each of them would become two in the graph, one
-        # restored and the other read. TensorFlow Serving, which runs the graph, would find no values.
-        self.weights = [variable.value for variable in generator.variables]
-        self.latent_dim = generator.inputs[0].shape[1]
-        self.images = functools.partial(generator, training=False)
-        self.classes = classes
-        vector = [tf.TensorSpec([None], tf.int64, name=name) for name in ("label", "seed")]
-        self.generate = tf.function(self._generate, input_signature=vector)
-
-    def _generate(self, label: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Row i of the answer depends on row i of the question alone; an unknown label spoils only its own row.
-
-        Args:
-          label: int64 [n], 0..K-1.
-          seed: int64 [n], any value.
-
-        Returns:
-          `image_bytes` (PNG, string [n]; empty where the status is not `ok`) and `status` (string [n]).
-        """
-        with tf.control_dependencies(
-            [tf.debugging.assert_equal(tf.size(label), tf.size(seed), "label and seed differ in length")]
-        ):
-            known = (label >= 0) & (label < self.classes)
-        # One row more than was asked for, because convolutions and the PNG encoder do not take a batch of none.
-        rows = tf.concat([tf.where(known, label, 0), [0]], axis=0), tf.concat([seed, [0]], axis=0)
-        images = self.images([self._latent(rows[1]), rows[0]])
-        png = tf.io.encode_png(to_uint8(images))[:-1]
-        reason = tf.strings.join(["unknown label ", tf.strings.as_string(label), f": allowed 0..{self.classes - 1}"])
-        return {"image_bytes": tf.where(known, png, ""), "status": tf.where(known, OK, reason)}
-
-    def _latent(self, seeds: tf.Tensor) -> tf.Tensor:
-        """z [n, latent_dim] of seeds [n]."""
-        spec = tf.TensorSpec([self.latent_dim], tf.float32)
-
-        def normal(seed: tf.Tensor) -> tf.Tensor:
-            # The algorithm is named, for devices differ in their default.
-            return tf.random.stateless_normal(spec.shape, tf.stack([seed, 0]), alg="philox")
-
-        return tf.map_fn(normal, seeds, fn_output_signature=spec)
-
-
-def export_generator(generator: keras.Model, path: str, info: DatasetInfo) -> None:
-    """Writes a SavedModel with the signature `serving_default`, and `assets.extra/tailgan.json`.
-
-    The JSON holds `classes`, `image_shape`, `data` (the data's fingerprint) and `fingerprint` (the generator's own).
-=======
     The JSON holds
       `classes`, `image_shape` and `latent_dim`;
       `signatures`: {name: {input: what a row of it may be, in the words of JSON Schema}};
@@ -85,7 +34,6 @@ def export_generator(generator: keras.Model, path: str, info: DatasetInfo) -> No
       `data`: the fingerprint of the data;
       `training`: figures of the training;
       `fingerprint`: of all that answers depend on.
->>>>>>> export
 
     Args:
       generator: as `models.networks.build_networks` makes it.
