@@ -132,7 +132,7 @@ def _outcome(state: record.RunRecord) -> record.Outcome:
     evaluation = state.output("Evaluator", "evaluation")
     assert evaluation is not None
     verdict = json.loads((evaluation / EVALUATION_FILE).read_text(encoding="utf-8"))["verdict"]
-    if verdict == "blessed":
+    if verdict == "blessed" and results.serves(results.serving_validation(state)):
         return "pushed"
     return "already_serving" if verdict == "already_serving" else "not_blessed"
 

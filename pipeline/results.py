@@ -8,6 +8,7 @@ import numpy as np
 
 from components.evaluator.constants import EVALUATION_FILE
 from components.evaluator.served import fingerprint, what_serves
+from components.serving_validator.constants import VALIDATION_FILE
 from models.alarms import alarms
 from models.dataset import DatasetInfo
 from models.options import MonitorOptions
@@ -59,7 +60,9 @@ def collect(root: Path) -> dict[str, Any]:
 
     Returns:
       `blessed, verdict, reasons, rules, model_version, serving_version, fid, kid, inception_score, label_agreement,
-      null, per_class, judge, training, data, seconds`; classes in label order.
+      null, serving_validation, per_class, judge, training, data, seconds`; classes in label order.
+
+      `verdict` is `rejected` also of what the gate blessed and a server does not serve.
 
     Raises:
       ConfigError: see `finished_run`.
@@ -78,8 +81,17 @@ def collect(root: Path) -> dict[str, Any]:
         for label, name in enumerate(before.classes)
     }
     served = what_serves(record.serving_dir)
+    validation = serving_validation(record)
+    if not serves(validation):
+        assert validation is not None
+        evaluation |= {
+            "verdict": "rejected",
+            "blessed": False,
+            "reasons": [*(f"in a server: {reason}" for reason in validation["reasons"]), *evaluation["reasons"]],
+        }
     return {
         **{key: evaluation[key] for key in _COPIED},
+        "serving_validation": validation,
         "model_version": _version_of(evaluation["generator"], Path(record.serving_dir)),
         "serving_version": served.version if served else None,
         "per_class": classes,
@@ -93,6 +105,19 @@ def collect(root: Path) -> dict[str, Any]:
         },
         "seconds": {node_id: node.seconds for node_id, node in record.nodes.items()},
     }
+
+
+def serving_validation(record: RunRecord) -> dict[str, Any] | None:
+    """What a server made of the generator, see `components.serving_validator.validation.validate`; None if none did."""
+    blessing = record.output("ServingValidator", "blessing")
+    if blessing is None:
+        return None
+    return json.loads((_output(record, "ServingValidator", "blessing") / VALIDATION_FILE).read_text(encoding="utf-8"))
+
+
+def serves(validation: dict[str, Any] | None) -> bool:
+    """Whether nothing speaks against a push there."""
+    return validation is None or validation["skipped"] is not None or validation["blessed"]
 
 
 def training(record: RunRecord) -> dict[str, Any]:
