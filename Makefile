@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast lint format bench results-models peers lock clean
+.PHONY: help install demo serve test test-fast conformance lint format bench results-models peers lock clean
 
 PY := .venv/bin/python
 # What is on a screen should be what a test checks, and nothing else.
@@ -18,12 +18,19 @@ demo: install  ## Scanned digits of very unequal classes, end to end, in minutes
 	.venv/bin/tailgan run configs/digits.yaml
 	.venv/bin/tailgan report --root runs/digits
 
+serve: install  ## The newest run's generator over TensorFlow Serving's protocol, on this machine (docs/serving.md).
+	.venv/bin/tailgan serve --enable_batching
+
 test: install  ## All tests, the fast ones first.
 	$(PY) -m pytest -m "not e2e"
 	$(PY) -m pytest -m e2e
 
 test-fast: install  ## The tests that take seconds.
 	$(PY) -m pytest -m "not e2e"
+
+conformance: install  ## TensorFlow Serving's protocol; URL=http://host:8501 [GRPC=host:8500] [MODEL=gen] asks another server.
+	CONFORMANCE_URL="$(URL)" CONFORMANCE_GRPC="$(GRPC)" CONFORMANCE_MODEL="$(or $(MODEL),gen)" \
+		$(PY) -m pytest tests/conformance/test_conformance.py
 
 lint: install  ## ruff and mypy.
 	.venv/bin/ruff check .

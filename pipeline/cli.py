@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pipeline import screen
 from pipeline.version import version
+from serving.flags import add_flags
 
 RUNS = Path("runs")
 
@@ -72,6 +73,10 @@ def _parser() -> argparse.ArgumentParser:
     sample.add_argument(
         "--out", type=Path, required=True, metavar="FILE.png|DIR", help="a grid, or a directory of images"
     )
+
+    serve = command("serve", "Serve a pushed generator, or any models, over TensorFlow Serving's protocol.")
+    root_argument(serve)
+    add_flags(serve)
 
     doctor = command("doctor", "Check whether this machine and installation can run a pipeline, and say what to do.")
     doctor.add_argument("--root", type=Path, default=RUNS, help="directory to be written to (default: runs)")
@@ -208,6 +213,16 @@ def _sample(args: argparse.Namespace) -> int:
     return 0
 
 
+def _serve(args: argparse.Namespace) -> int:
+    from pipeline import serve
+    from pipeline.config import ConfigError
+
+    named = [f"--{flag}" for flag in ("model_name", "model_base_path", "model_config_file") if getattr(args, flag)]
+    if args.root and named:
+        raise ConfigError(f"--root serves what its runs push: it does not go with {named[0]}")
+    return serve.serve(args, None if named else _root(args.root))
+
+
 def _doctor(args: argparse.Namespace) -> int:
     from pipeline import doctor
 
@@ -257,6 +272,7 @@ _COMMANDS = {
     "status": _status,
     "report": _report,
     "sample": _sample,
+    "serve": _serve,
     "doctor": _doctor,
     "clean": _clean,
 }

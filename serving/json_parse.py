@@ -195,9 +195,9 @@ def _string(body: bytes, at: int) -> tuple[str, int]:
     """The string whose first byte after the quotation mark is at `at`, and where the text goes on."""
     parts = []
     while True:
-        plain = _PLAIN.match(body, at)
-        parts.append(_text(plain[0]))
-        at = plain.end()  # type: ignore[union-attr]
+        plain = _match(_PLAIN, body, at)
+        parts.append(_text(plain))
+        at += len(plain)
         mark = body[at : at + 1]
         if mark == b'"':
             return "".join(parts), at + 1

@@ -23,10 +23,12 @@ from serving.tensor_proto import from_proto
 DEFAULT_SIGNATURE = "serving_default"
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 MAX_WARMUP_RECORDS = 1000
+# What TensorFlow calls otherwise than Python does.
+_DTYPE_NAMES = {"float32": "float", "float64": "double", "float16": "half"}
 tf.get_logger().setLevel("ERROR")  # it would call the loader of sessions deprecated
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # that of another version is another one
 class Signature:
     """What can be asked: {alias: name of the tensor} of inputs and outputs, and the inputs' {alias: data type}."""
 
@@ -143,7 +145,7 @@ def checked_inputs(signature: Signature, inputs: Mapping[str, np.ndarray]) -> Ma
     """The inputs, if they are those of the signature.
 
     Raises:
-      ServingError: if one is missing, or is one too many.
+      ServingError: if one is missing, one too many, or of another type.
     """
     sent, wanted = sorted(inputs), sorted(signature.inputs)
     if len(sent) != len(wanted):
@@ -160,7 +162,15 @@ def checked_inputs(signature: Signature, inputs: Mapping[str, np.ndarray]) -> Ma
                 f"default value provided. Inputs expected to be in the request {{{','.join(sent)}}}, or default input "
                 "alias set: "
             )
+    for position, alias in enumerate(wanted):
+        given = _given_dtype(inputs[alias])
+        if given != signature.dtypes[alias]:
+            raise invalid(f"Expects arg[{position}] to be {signature.dtypes[alias]} but {given} is provided")
     return inputs
+
+
+def _given_dtype(array: np.ndarray) -> str:
+    return "string" if array.dtype == object else _DTYPE_NAMES.get(array.dtype.name, array.dtype.name)
 
 
 def _signature(definition: meta_graph_pb2.SignatureDef) -> Signature:
@@ -172,9 +182,8 @@ def _signature(definition: meta_graph_pb2.SignatureDef) -> Signature:
 
 
 def _dtype_name(dtype: int) -> str:
-    """TensorFlow's own name of a data type: `float` and `half`, where Python says `float32` and `float16`."""
     name = tf.as_dtype(dtype).name if dtype else "INVALID"
-    return {"float32": "float", "float64": "double", "float16": "half"}.get(name, name)
+    return _DTYPE_NAMES.get(name, name)
 
 
 def _translated(error: tf.errors.OpError) -> ServingError:

@@ -62,7 +62,7 @@ class Predictor:
             return outputs
 
         # The caller may give up while the model still runs: so the version is held for the run itself.
-        future: Future = self._runner.submit((id(version), signature, aliases), run, inputs)
+        future: Future = self._runner.submit((signature, aliases), run, inputs)
         self.versions.hold(version)
         with self._lock:
             self._running += 1

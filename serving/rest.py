@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import io
 import json
+import logging
 import re
 import time
 import zlib
@@ -13,7 +14,7 @@ from urllib.parse import unquote
 
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from serving import json_answers, json_parse, json_tensors
@@ -21,6 +22,7 @@ from serving.errors import ServingError, invalid
 from serving.model import DEFAULT_SIGNATURE
 from serving.predictor import Predictor, refused_examples
 
+logger = logging.getLogger("serving")
 _MODEL = r"(?i)/v1/models(?:/(?P<name>[^/:]+))?(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 _ASKED = re.compile(_MODEL + r":(?P<verb>classify|regress|predict)")
 _TOLD = re.compile(_MODEL + r"(?:/(?P<part>metadata))?")
@@ -43,7 +45,7 @@ class Rest:
         path = _path_of(request)
         if request.method == "OPTIONS":
             asked = {"origin", "access-control-request-method"} <= set(request.headers)
-            return HTMLResponse(b"", 200 if asked else 400)
+            return _plain(b"", 200 if asked else 400, "text/html; charset=ISO-8859-1")
         name = verb = ""
         try:
             match, name, version, label = _matched(request.method, path)
@@ -67,6 +69,9 @@ class Rest:
             response.headers["connection"] = "close"  # the rest of the body is not read
         except ClientDisconnect:
             response, code = _refusal(ServingError("CANCELLED", "The client has gone"))
+        except Exception as error:
+            logger.exception("%s %s", request.method, path[:200])
+            response, code = _refusal(ServingError("INTERNAL", f"{type(error).__name__}: {error}"))
         known = name if self._predictor.versions.knows(name) else ""  # names that nobody knows are without number
         if verb == "predict":
             self._predictor.metrics.request_count.add(known, code)
@@ -146,7 +151,10 @@ class Rest:
             served = version.number
         signatures = {key: _signature_json(definition) for key, definition in definitions.items()}
         spec = {"name": name, "signature_name": "", "version": str(served)}
-        return _indented({"model_spec": spec, "metadata": {"signature_def": {"signature_def": signatures}}})
+        return b'{\n"model_spec":%s,\n"metadata": {"signature_def": %s}\n}\n' % (
+            _indented(spec),
+            _indented({"signature_def": signatures}),
+        )
 
 
 class _TooLarge(Exception):
@@ -170,8 +178,8 @@ def app(rest: Rest, metrics: tuple[str, Callable[[], str]] | None, routes: Seque
         async def show(request: Request) -> Response:
             asked = _path_of(request)
             if asked != path:
-                return Response(f"Unexpected path: {asked}. Should be {path}", 404, media_type="text/plain")
-            return Response(text(), media_type="text/plain")
+                return _plain(f"Unexpected path: {asked}. Should be {path}", 400, "text/plain")
+            return _plain(text(), 200, "text/plain")
 
         all_routes.append(Route(path, show))
     made = Starlette(routes=all_routes, exception_handlers={404: _html_error, 405: _html_error})
@@ -183,7 +191,12 @@ async def _html_error(request: Request, error: Exception) -> Response:
     """What TensorFlow Serving's HTTP library says outside `/v1/`."""
     status, text = (501, "Not Implemented") if request.method == "TRACE" else (404, "Not Found")
     page = f"<HTML><HEAD>\n<TITLE>{status} {text}</TITLE>\n</HEAD><BODY>\n<H1>{text}</H1>\n</BODY></HTML>\n"
-    return Response(page, status, media_type="text/html", headers={"content-type": "text/html"})
+    return _plain(page, status, "text/html")
+
+
+def _plain(body: str | bytes, status: int, content_type: str) -> Response:
+    """A response with just that Content-Type: Starlette would add a character set."""
+    return Response(body, status, {"content-type": content_type})
 
 
 def _path_of(request: Request) -> str:

@@ -120,6 +120,7 @@ async def _serve(
     http_server = _http_server(app, options.drain_seconds)
     http = asyncio.create_task(http_server.serve(sockets=[rest_socket]))
     files = asyncio.create_task(_reload(options, predictor.versions))
+    rest_socket.listen(2048)  # from here on a client may come, even if the server's own task has not begun
     rest_address = _address(options.host, rest_socket.getsockname()[1])
     told(f"REST on http://{rest_address}, gRPC on {_address(options.host, grpc_port)}")
 

@@ -43,6 +43,7 @@ def to_proto(array: np.ndarray) -> TensorProto:
     array = np.asarray(array)
     string = array.dtype == object
     proto = TensorProto(dtype=(tf.string if string else tf.as_dtype(array.dtype)).as_datatype_enum)
+    proto.tensor_shape.SetInParent()  # a scalar has a shape too
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
     kind = array.dtype.name
