@@ -12,7 +12,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2, prediction_service_pb2_grpc
 
 from components.serving_validator.asking import Columns
-from components.serving_validator.server import MODEL_NAME, ServerFailed
+from components.serving_validator.server import ServerFailed
 
 _GONE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
@@ -42,8 +42,9 @@ class Grpc:
 
     name = "gRPC"
 
-    def __init__(self, address: str, timeout: float):
-        """Takes `host:port`, and the seconds that a request may take."""
+    def __init__(self, address: str, model: str, timeout: float):
+        """Takes `host:port`, the name of the model, and the seconds that a request may take."""
+        self._model = model
         unbounded = [(f"grpc.max_{way}_message_length", -1) for way in ("send", "receive")]
         self._channel = grpc.insecure_channel(address, options=[*unbounded, ("grpc.enable_http_proxy", 0)])
         self._stub = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
@@ -51,7 +52,7 @@ class Grpc:
 
     def predict(self, signature: str, columns: Mapping[str, np.ndarray]) -> Columns:
         request = predict_pb2.PredictRequest()
-        request.model_spec.name, request.model_spec.signature_name = MODEL_NAME, signature
+        request.model_spec.name, request.model_spec.signature_name = self._model, signature
         for alias, column in columns.items():
             request.inputs[alias].CopyFrom(tf.make_tensor_proto(column))
         response = self._answer(self._stub.Predict, request)
@@ -60,7 +61,7 @@ class Grpc:
     def signatures(self) -> dict[str, set[str]]:
         """{signature: aliases of its inputs}, as the server tells; raises as `predict` does."""
         request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
-        request.model_spec.name = MODEL_NAME
+        request.model_spec.name = self._model
         told = get_model_metadata_pb2.SignatureDefMap()
         self._answer(self._stub.GetModelMetadata, request).metadata["signature_def"].Unpack(told)
         return {name: set(signature.inputs) for name, signature in told.signature_def.items()}
@@ -81,15 +82,16 @@ class Rest:
 
     name = "REST"
 
-    def __init__(self, address: str, timeout: float):
-        """Takes `host:port`, and the seconds that a request may take."""
+    def __init__(self, address: str, model: str, timeout: float):
+        """Takes `host:port`, the name of the model, and the seconds that a request may take."""
+        self._model = model
         self._connection = http.client.HTTPConnection(address, timeout=timeout)
 
     def predict(self, signature: str, columns: Mapping[str, np.ndarray]) -> Columns:
         inputs = {alias: _values(column) for alias, column in columns.items()}
         body = json.dumps({"signature_name": signature, "inputs": inputs})
         try:
-            self._connection.request("POST", f"/v1/models/{MODEL_NAME}:predict", body)
+            self._connection.request("POST", f"/v1/models/{self._model}:predict", body)
             response = self._connection.getresponse()
             text = response.read()
         except (OSError, http.client.HTTPException) as error:

@@ -13,7 +13,7 @@ from components.serving_validator.asking import Signature
 from components.serving_validator.calls import Grpc, Rest
 from components.serving_validator.checks import Check
 from components.serving_validator.options import ValidationOptions
-from components.serving_validator.server import Server, ServerFailed, serving
+from components.serving_validator.server import MODEL_NAME, Server, ServerFailed, serving
 from models.export import METADATA_FILE
 from models.signatures import SERVING_DEFAULT
 
@@ -62,7 +62,7 @@ def _checks(metadata: dict[str, Any], server: Server, options: ValidationOptions
     """All of them, in turn; ends with `ServerFailed` if the server does not last so long."""
     limit = options.timeout_seconds
     yield Check("time until the generator is available", "server", server.seconds, limit, "s")
-    with closing(Grpc(server.grpc, limit)) as grpc, closing(Rest(server.rest, limit)) as rest:
+    with closing(Grpc(server.grpc, MODEL_NAME, limit)) as grpc, closing(Rest(server.rest, MODEL_NAME, limit)) as rest:
         try:
             yield checks.of_signatures(grpc, metadata)
             for name in metadata["signatures"]:

@@ -1,9 +1,11 @@
 """Files for TensorFlow Serving, Docker Compose, Kubernetes and KServe: of the right form, and for what is pushed."""
 
+import json
 import re
 import shutil
 import subprocess
 from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
 
 import pytest
 import tensorflow as tf
@@ -33,7 +35,7 @@ def flags(args: list[str]) -> dict[str, str]:
 
 
 def check(value, shape, where="") -> None:
-    """Holds a document to a shape: a dictionary of keys (those with a `?` may be missing), a list, a type, a pattern."""
+    """Holds a document to a shape: keys (with a `?` if they may be missing), a list, a type, or a pattern."""
     if isinstance(shape, dict):
         assert isinstance(value, dict), where
         assert value.keys() <= {key.rstrip("?") for key in shape}, f"{where}: {value.keys()}"
@@ -73,9 +75,6 @@ def check_kubernetes(value, kind: str, where: str = "") -> None:
 
 def as_kubernetes(path: Path, kind: str):
     """The document as an object of Kubernetes' client, which refuses one without what is required."""
-    import json
-    from types import SimpleNamespace
-
     document = read(path)
     check_kubernetes(document, kind, path.name)
     with client.ApiClient() as api:
@@ -184,12 +183,8 @@ def test_the_deployment_has_probes_of_its_own_ports_and_limits_that_were_validat
     assert ports == {"grpc": given["port"], "http": given["rest_api_port"]}
     assert container.readiness_probe.http_get.path == f"/v1/models/{NAME}/metadata"
     assert container.liveness_probe.http_get.path == read_metrics_path(TF_SERVING / "monitoring.config")
-    for probe in (
-        container.readiness_probe.http_get,
-        container.liveness_probe.http_get,
-        container.startup_probe.tcp_socket,
-    ):
-        assert probe.port in ports
+    assert container.startup_probe.tcp_socket.port == "http"
+    assert {probe.http_get.port for probe in (container.readiness_probe, container.liveness_probe)} == {"http"}
     limit = container.resources.limits["memory"]
     assert limit == f"{ValidationOptions().max_memory_mb / 1024:g}Gi"
     security = container.security_context
@@ -208,15 +203,8 @@ def test_the_service_finds_the_pods_and_their_ports():
 
 def test_kustomize_finds_every_file_and_no_other_is_there():
     kustomization = read(KUBERNETES / "kustomization.yaml")
-    check(
-        kustomization,
-        {
-            "apiVersion": r"kustomize\.config\.k8s\.io/v1beta1",
-            "kind": "Kustomization",
-            "resources": [str],
-            "labels": list,
-        },
-    )
+    api = r"kustomize\.config\.k8s\.io/v1beta1"
+    check(kustomization, {"apiVersion": api, "kind": "Kustomization", "resources": [str], "labels": list})
     assert all((KUBERNETES / resource).exists() for resource in kustomization["resources"])
     assert {path.name for path in KUBERNETES.iterdir()} == {
         "kustomization.yaml", "inferenceservice.yaml",
