@@ -43,7 +43,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         type=_at_least_1,
         default=30000,
         metavar="MS",
-        help="a REST request that takes longer is answered 504 (default: %(default)s)",
+        help="a REST request that takes longer is answered 504, and a run that does is ended (default: %(default)s)",
     )
     add("--model_name", default="", metavar="NAME", help="name of the model (default: default)")
     add("--model_base_path", default="", metavar="DIR", help="directory of its versions, an absolute path")

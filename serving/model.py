@@ -45,8 +45,12 @@ class Model:
       signatures: the same, made light.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, timeout_ms: int = 0):
         """Loads it.
+
+        Args:
+          path: of the SavedModel.
+          timeout_ms: a run that takes longer is ended; 0 means none is.
 
         Raises:
           ServingError: if there is none, or it is damaged.
@@ -57,6 +61,7 @@ class Model:
                 "Specified file path does not appear to contain a SavedModel bundle (should have a file called "
                 f"`saved_model.pb`)\nSpecified file path: {path}",
             )
+        self._run_options = config_pb2.RunOptions(timeout_in_ms=timeout_ms)
         graph = tf.Graph()
         self._session = tf.compat.v1.Session(graph=graph)
         try:
@@ -103,7 +108,7 @@ class Model:
         with self._lock:
             found = self._callables.get((feeds, fetches))
             if found is None:
-                options = config_pb2.CallableOptions(feed=feeds, fetch=fetches)
+                options = config_pb2.CallableOptions(feed=feeds, fetch=fetches, run_options=self._run_options)
                 # `Session.run` would refuse shapes that the C++ session, and so TensorFlow Serving, takes.
                 found = self._session._make_callable_from_options(options)
                 self._callables[feeds, fetches] = found

@@ -11,6 +11,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,12 +19,11 @@ from serving import config
 from serving.errors import ServingError
 from serving.flags import Options
 from serving.metrics import Metrics
-from serving.versions import Versions
+from serving.versions import LoadModel, Versions
 
 if TYPE_CHECKING:
     import uvicorn
 
-    from serving.model import Model
     from serving.predictor import Predictor
 
 logger = logging.getLogger("serving")
@@ -69,7 +69,13 @@ def serve(options: Options, told: Callable[[str], None] = print) -> int:
     # Ports are taken before TensorFlow is loaded, so that one that is in use is told at once.
     rest_socket = _bound(options.host, options.rest_api_port, "--rest_api_port")
     grpc_socket = _bound(options.host, options.port, "--port")
-    manager = threading.Thread(target=versions.run, args=(_model_class,), name="versions", daemon=True)
+
+    def loader() -> LoadModel:
+        from serving.model import Model
+
+        return partial(Model, timeout_ms=options.rest_api_timeout_in_ms)
+
+    manager = threading.Thread(target=versions.run, args=(loader,), name="versions", daemon=True)
     manager.start()
 
     from serving.batching import Batching, OneByOne  # TensorFlow is loaded from here on
@@ -184,12 +190,6 @@ def _text_of(file: Path) -> str | None:
         return file.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-
-
-def _model_class() -> "type[Model]":
-    from serving.model import Model
-
-    return Model
 
 
 def _bound(host: str, port: int, flag: str) -> socket.socket:

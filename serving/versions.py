@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("serving")
 
 State = Literal["START", "LOADING", "AVAILABLE", "UNLOADING", "END"]
+LoadModel = Callable[[Path], "Model"]
 LOOK_AGAIN_SECONDS = 1.0  # at the latest, while a version is not settled
 
 
@@ -91,7 +92,8 @@ class Versions:
         self._models: dict[str, ModelConfig] = dict(models)
         self._labels: dict[str, dict[str, int]] = {}
         self._said: dict[str, str] = {}  # the last complaint about each model
-        self._looks = 0
+        self._configured = 0  # how many configurations have come since the first one
+        self._looked = 0  # as it was when the last look began
         self._set_labels(models)
 
     # What requests ask for.
@@ -162,17 +164,18 @@ class Versions:
         return name in self._models or name in self._versions
 
     def reload(self, models: Mapping[str, ModelConfig], timeout: float = 60.0) -> None:
-        """Takes another configuration, and waits until every model of it is served or has failed.
+        """Takes another configuration, and waits until all that it adds is served or has failed.
 
         Raises:
           ServingError: if a model did not become available, or a label could not be given.
         """
         with self._lock:
             self._models = dict(models)
-            looks = self._looks
+            self._configured += 1
+            mine = self._configured
         self._wake.set()
         deadline = time.monotonic() + timeout
-        while not self.ready() and time.monotonic() < deadline and not (self._looks > looks + 1 and self._all_failed()):
+        while (self._looked < mine or self._pending()) and time.monotonic() < deadline:
             time.sleep(0.05)
         with self._lock:
             missing = [name for name in models if not self._serves(name)]
@@ -181,11 +184,11 @@ class Versions:
                 raise ServingError("UNKNOWN", f"{len(missing)} model(s) did not become available: {{{told}}}")
             self._set_labels(models)
 
-    def _all_failed(self) -> bool:
-        """Whether each model that is not served has no version, or one that was tried."""
+    def _pending(self) -> bool:
+        """Whether there is a version to be loaded that was not tried yet."""
         with self._lock:
-            known = [list(self._versions.get(name, {}).values()) for name in self._models if not self._serves(name)]
-            return all(not versions or any(version.attempts for version in versions) for versions in known)
+            known = [version for versions in self._versions.values() for version in versions.values()]
+            return any(version.state in ("START", "LOADING") and not version.attempts for version in known)
 
     def _serves(self, name: str) -> bool:
         return any(version.state == "AVAILABLE" for version in self._versions.get(name, {}).values())
@@ -206,13 +209,13 @@ class Versions:
 
     # What the thread does.
 
-    def run(self, load: Callable[[], "type[Model]"]) -> None:
-        """Looks, loads and retires until `stop`; `load` imports what loads models, after the first look."""
+    def run(self, loader: Callable[[], LoadModel]) -> None:
+        """Looks, loads and retires until `stop`; `loader` imports what loads a model, after the first look."""
         self.look(None)
-        model_class = load()
+        load_model = loader()
         while not self._stopped:
             self._wake.clear()
-            settled = self.look(model_class)
+            settled = self.look(load_model)
             self._wake.wait(self._pause(settled))
         for versions in self._versions.values():
             for version in versions.values():
@@ -230,7 +233,7 @@ class Versions:
             return min(LOOK_AGAIN_SECONDS, self._poll_seconds) if self._poll_seconds > 0 else LOOK_AGAIN_SECONDS
         return self._poll_seconds if self._poll_seconds > 0 else None
 
-    def look(self, model_class: "type[Model] | None") -> bool:
+    def look(self, load_model: LoadModel | None) -> bool:
         """One look at all base paths; loads (if it is told by what) and retires what is due.
 
         Returns:
@@ -238,7 +241,7 @@ class Versions:
         """
         settled = True
         with self._lock:
-            models = dict(self._models)
+            models, configured = dict(self._models), self._configured
         for name in [*models, *(name for name in self._versions if name not in models)]:
             model = models.get(name)
             aspired = self._aspired(model) if model else {}
@@ -248,9 +251,9 @@ class Versions:
                     if number not in known or (known[number].state == "END" and known[number].error is None):
                         known[number] = Version(number, path)
             for number in aspired:
-                settled &= self._advance(known[number], name, model_class)
+                settled &= self._advance(known[number], name, load_model)
             self._retire(known, aspired, removed=model is None)
-        self._looks += 1
+        self._looked = configured
         return settled
 
     def _aspired(self, model: ModelConfig) -> dict[int, Path]:
@@ -279,7 +282,7 @@ class Versions:
             self._said[name] = what
             logger.warning(what)
 
-    def _advance(self, version: Version, name: str, model_class: "type[Model] | None") -> bool:
+    def _advance(self, version: Version, name: str, load_model: LoadModel | None) -> bool:
         """Loads a version if it is due; returns whether there is nothing to be done about it soon."""
         if version.state == "UNLOADING":  # it has come back, and only this thread would have closed it
             version.state = "AVAILABLE"
@@ -290,16 +293,16 @@ class Versions:
             version.contents, version.attempts, version.next_attempt = contents, 0, 0.0
             version.state, version.error = "LOADING", None
             return False
-        if model_class is None or version.state == "END" or time.monotonic() < version.next_attempt:
+        if load_model is None or version.state == "END" or time.monotonic() < version.next_attempt:
             return version.state == "END"
-        self._load(version, name, model_class)
+        self._load(version, name, load_model)
         return version.state in ("AVAILABLE", "END")
 
-    def _load(self, version: Version, name: str, model_class: "type[Model]") -> None:
+    def _load(self, version: Version, name: str, load_model: LoadModel) -> None:
         version.attempts += 1
         start = time.monotonic()
         try:
-            model = model_class(version.path)
+            model = load_model(version.path)
             self._metrics.load_attempts.add(str(version.path), "success")
             try:
                 warm = model.warm_up(version.path)

@@ -74,7 +74,8 @@ def test_batching_is_read(file):
     parameters = read_batching(
         file(
             "max_batch_size { value: 4 } batch_timeout_micros { value: 2000 } max_enqueued_batches { value: 2 } "
-            'num_batch_threads { value: 3 } allowed_batch_sizes: 2 allowed_batch_sizes: 4 thread_pool_name { value: "x" }'
+            "num_batch_threads { value: 3 } allowed_batch_sizes: 2 allowed_batch_sizes: 4 "
+            'thread_pool_name { value: "x" }'
         )
     )
     assert (parameters.max_batch_size, parameters.batch_timeout_micros) == (4, 2000)

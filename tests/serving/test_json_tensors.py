@@ -69,5 +69,5 @@ def test_too_many_rows_are_refused_before_they_are_read():
 
 
 def test_a_batch_of_one_bad_row_names_it():
-    with pytest.raises(ServingError, match="element: 2 of 'instances' list.*of expected type: int64"):
+    with pytest.raises(ServingError, match=r"element: 2 of 'instances' list.*of expected type: int64"):
         inputs('{"instances": [1, 2, "3"]}', x="int64")
