@@ -75,7 +75,7 @@ class MonitorOptions(BaseModel):
 
 
 class FilterOptions(BaseModel):
-    """The signature `filtered`: only images that the helper classifier takes for what was asked for; null: none such."""
+    """The signature `filtered`: only images that the helper classifier takes for what was asked for; or null."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 

@@ -57,8 +57,8 @@ class GeneratorModule(tf.Module):
         self.image_shape: tuple[int, int, int] = generator.output_shape[1:]
         self.latent_dim: int = generator.inputs[0].shape[1]
         self._generator = partial(generator, training=False)
-        # TensorFlow's variables, and no network among the attributes: of a variable of Keras's, a SavedModel restores
-        # a copy that no signature uses, when it is loaded as a server does it.
+        # TensorFlow's variables, not the networks with Keras's: loaded as a server does it, a SavedModel restores of
+        # a variable of Keras's only a copy, which no signature uses.
         networks = [generator, image_filter.helper] if image_filter else [generator]
         self._variables = [variable.value for network in networks for variable in network.variables]
         labels = tf.range(len(self.classes), dtype=tf.int64)
@@ -206,6 +206,4 @@ def _status(*conditions: tuple[tf.Tensor, tf.Tensor | str]) -> tf.Tensor:
 
 def _png(pixels: tf.Tensor, status: tf.Tensor) -> tf.Tensor:
     """uint8 [n, H, W, C] -> PNG files, string [n]; empty where the status is not `ok`."""
-    # One more, because the encoder does not take a batch of none.
-    png = tf.io.encode_png(tf.pad(pixels, [[0, 1], [0, 0], [0, 0], [0, 0]]))[:-1]
-    return tf.where(status == OK, png, "")
+    return tf.where(status == OK, tf.io.encode_png(pixels), "")

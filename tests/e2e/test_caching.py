@@ -15,8 +15,8 @@ pytestmark = pytest.mark.e2e
 HOME = Path(__file__).parent.parent.parent
 # Without a rule nothing is blessed, so nothing is pushed: what serves, to which the Evaluator looks, stays the same.
 QUICK = (
-    "data.image_size=8", "data.channels=1", "gan.steps=4", "gan.batch_size=8", "classifier.steps=4",
-    "gate.samples_per_class=4", "gate.rules=[]",
+    "data.image_size=8", "data.channels=1", "gan.steps=4", "gan.batch_size=8", "gan.helper_steps=4",
+    "classifier.steps=4", "gate.samples_per_class=4", "gate.rules=[]",
 )  # fmt: skip
 
 DATA = {"ExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "DataGuard"}

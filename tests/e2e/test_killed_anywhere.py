@@ -28,6 +28,7 @@ SETTINGS = (
     "data.channels=1",
     "classifier.steps=30",
     "gan.steps=400",
+    "gan.helper_steps=30",
     "gan.checkpoint_every=50",
     "gate.samples_per_class=20",
     "gate.rules=[label_agreement >= 0]",  # so that it is pushed
