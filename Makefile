@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-fast conformance lint format bench results-models peers lock clean
+.PHONY: help install demo serve test test-fast conformance lint format bench results-models gate-simulation peers lock clean
 
 PY := .venv/bin/python
 # What is on a screen should be what a test checks, and nothing else.
@@ -46,6 +46,9 @@ bench: install peers  ## The benchmarks, each a table; downloads PyTorch to comp
 
 results-models: install  ## Every family of networks and every loss, trained on the digits: a table.
 	@$(PY) benchmarks/results_models.py
+
+gate-simulation: install  ## How often the gate errs, on Gaussian classes: two tables; takes hours.
+	@$(PY) benchmarks/gate_simulation.py
 
 peers: install  ## .venv-peers with what the benchmarks compare with.
 	@bash scripts/install.sh peers

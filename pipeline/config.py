@@ -57,7 +57,7 @@ class ServingOptions(BaseModel):
 
 
 class BeamOptions(BaseModel):
-    """What runs the Beam parts: ExampleGen, StatisticsGen and the Rebalancer."""
+    """What runs the Beam parts: ExampleGen, StatisticsGen, the Rebalancer and the Evaluator."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 

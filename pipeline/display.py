@@ -47,6 +47,14 @@ def logs_to(path: Path | None) -> Iterator[TextIO]:
                 os.close(copy)
 
 
+def log_everything() -> None:
+    """Lets TFX and Beam log what they do, which Python's logging would hide below warnings."""
+    from absl import logging as absl_logging
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
+    absl_logging.set_verbosity(absl_logging.INFO)
+
+
 class Display(logging.Handler):
     """Shows the nodes of a run and the records of the logger `tailgan`.
 

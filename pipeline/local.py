@@ -14,10 +14,10 @@ from pathlib import Path
 from components.evaluator.constants import EVALUATION_FILE
 from components.evaluator.served import what_serves
 from models.files import write_whole
-from pipeline import faults, lock, preflight, record, results
+from pipeline import faults, lock, preflight, record, results, serving_validation
 from pipeline import root as root_directory
 from pipeline.config import Config
-from pipeline.display import Display, logs_to
+from pipeline.display import Display, log_everything, logs_to
 from pipeline.scratch import temporary_files
 from pipeline.screen import lasting
 
@@ -58,7 +58,7 @@ def run(
         display.busy("loading TFX and TensorFlow")
         from pipeline import build, node
 
-        _log_everything()
+        log_everything()
         ir = node.with_run_id(node.compile_pipeline(build.create_pipeline(config, str(root))), run_id)
         state = record.RunRecord(
             run_id=run_id,
@@ -98,14 +98,6 @@ def run(
     return state
 
 
-def _log_everything() -> None:
-    """Lets TFX and Beam log what they do, which Python's logging would hide below warnings."""
-    from absl import logging as absl_logging
-
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
-    absl_logging.set_verbosity(absl_logging.INFO)
-
-
 def _run_nodes(ir, root: Path, state: record.RunRecord, display: Display) -> None:
     from pipeline import node
 
@@ -132,7 +124,7 @@ def _outcome(state: record.RunRecord) -> record.Outcome:
     evaluation = state.output("Evaluator", "evaluation")
     assert evaluation is not None
     verdict = json.loads((evaluation / EVALUATION_FILE).read_text(encoding="utf-8"))["verdict"]
-    if verdict == "blessed" and results.serves(results.serving_validation(state)):
+    if verdict == "blessed" and not serving_validation.is_refused(serving_validation.read(state)):
         return "pushed"
     return "already_serving" if verdict == "already_serving" else "not_blessed"
 

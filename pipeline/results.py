@@ -8,26 +8,35 @@ import numpy as np
 
 from components.evaluator.constants import EVALUATION_FILE
 from components.evaluator.served import fingerprint, what_serves
-from components.serving_validator.constants import VALIDATION_FILE
 from models.alarms import alarms
 from models.dataset import DatasetInfo
 from models.options import MonitorOptions
+from pipeline import scorecard, serving_validation
 from pipeline.config import ConfigError
+from pipeline.history import versions
 from pipeline.record import RunRecord
 
 DISAGREEMENTS_FILE = "disagreements.npz"
 
 _COPIED = (
-    "verdict",
-    "blessed",
-    "reasons",
-    "rules",
-    "compared",
+    "served_version",
+    "best_version",
     "fid",
     "kid",
     "inception_score",
     "label_agreement",
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+    "c2st",
+    "intervals",
+    "balance",
+    "memorization",
     "null",
+    "features",
+    "judge",
+    "groups",
 )
 _WATCHED = (
     "d_train",
@@ -38,7 +47,36 @@ _WATCHED = (
     "diversity_worst",
     "diversity_by_class",
 )
-_PER_CLASS = ("eval_real", "kid", "null_kid", "label_agreement", "label_agreement_ratio", "judge_recall")
+_PER_CLASS = (
+    "eval_real",
+    "generated",
+    "group",
+    "kid",
+    "null_kid",
+    "kid_p",
+    "kid_relative",
+    "nearest_class",
+    "coverage",
+    "null_coverage",
+    "diversity",
+    "label_agreement",
+    "judge_recall",
+    "label_agreement_ratio",
+    "closest_record_ratio",
+    "memorization_p",
+    "looks_like",
+    "looks_like_part",
+    "enough_data",
+    "smallest_kid_relative",
+    "intervals",
+)
+# What the rows of earlier versions have not.
+_RULE = dict.fromkeys(("lo", "hi", "where", "why"))
+_COMPARISON = {"against": "serving", **dict.fromkeys(("version", "where", "difference", "lo", "hi"))}
+_OLDER = (
+    "an earlier version of tailgan evaluated this run, which knew fewer figures; "
+    "the same `tailgan run` evaluates it anew, from the cache up to there"
+)
 
 
 def finished_run(root: Path) -> RunRecord:
@@ -59,43 +97,43 @@ def collect(root: Path) -> dict[str, Any]:
     """Everything that is known of the newest run of a root.
 
     Returns:
-      `blessed, verdict, reasons, rules, model_version, serving_version, fid, kid, inception_score, label_agreement,
-      null, serving_validation, per_class, judge, training, data, seconds`; classes in label order.
-
-      `verdict` is `rejected` also of what the gate blessed and a server does not serve.
+      `name, verdict, blessed, reasons, undecided, warnings, rules, compared, serving_validation, scorecard,
+      model_version, serving_version, versions, training, data, seconds`, the figures of `evaluation.json`, and
+      `per_class`, in label order. Figures that the evaluation of an earlier version of this project has not are None,
+      and `warnings` says so. `verdict` is `rejected` also of what the gate blessed and a server did not serve.
 
     Raises:
-      ConfigError: see `finished_run`.
+      ConfigError: see `finished_run`; or the evaluation cannot be read.
     """
     record = finished_run(root)
-    evaluation = json.loads((_output(record, "Evaluator", "evaluation") / EVALUATION_FILE).read_text(encoding="utf-8"))
+    evaluation = _evaluation(_output(record, "Evaluator", "evaluation") / EVALUATION_FILE)
     before = DatasetInfo.load(str(_output(record, "ExampleGen", "examples")))
     after = DatasetInfo.load(str(_output(record, "Rebalancer", "examples")))
     classes = {
         name: {
             "train_real": before.counts["train"][label],
+            "train_unique": before.train_unique[label],
             "train_rebalanced": after.counts["train"][label],
             "class_weight": after.class_weights[label],
-            **{key: evaluation["per_class"][name][key] for key in _PER_CLASS},
+            **{key: evaluation["per_class"].get(name, {}).get(key) for key in _PER_CLASS},
         }
         for label, name in enumerate(before.classes)
     }
+    serving_dir = Path(record.serving_dir)
     served = what_serves(record.serving_dir)
-    validation = serving_validation(record)
-    if not serves(validation):
-        assert validation is not None
-        evaluation |= {
-            "verdict": "rejected",
-            "blessed": False,
-            "reasons": [*(f"in a server: {reason}" for reason in validation["reasons"]), *evaluation["reasons"]],
-        }
+    validation = serving_validation.read(record)
     return {
-        **{key: evaluation[key] for key in _COPIED},
+        "name": record.config["name"],
+        "undecided": undecided(evaluation),
+        **serving_validation.verdict(evaluation, validation),
+        **{key: evaluation[key] for key in ("warnings", "rules", "compared")},
         "serving_validation": validation,
-        "model_version": _version_of(evaluation["generator"], Path(record.serving_dir)),
+        "scorecard": scorecard.as_dicts(scorecard.scorecard(evaluation)),
+        **{key: evaluation.get(key) for key in _COPIED},
+        "model_version": _version_of(evaluation["generator"], serving_dir),
         "serving_version": served.version if served else None,
+        "versions": versions(serving_dir),
         "per_class": classes,
-        "judge": evaluation["judge"],
         "training": training(record),
         "data": {
             "fingerprint": before.fingerprint,
@@ -107,17 +145,38 @@ def collect(root: Path) -> dict[str, Any]:
     }
 
 
-def serving_validation(record: RunRecord) -> dict[str, Any] | None:
-    """What a server made of the generator, see `components.serving_validator.validation.validate`; None if none did."""
-    blessing = record.output("ServingValidator", "blessing")
-    if blessing is None:
-        return None
-    return json.loads((_output(record, "ServingValidator", "blessing") / VALIDATION_FILE).read_text(encoding="utf-8"))
+def _evaluation(path: Path) -> dict[str, Any]:
+    """An evaluation in which each row has the names of today and those of earlier versions, as `--json` promises."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        older = "groups" not in document
+        rules = [
+            {**_RULE, "figure": row["rule"].split()[0], **row, "outcome": _outcome(row)} for row in document["rules"]
+        ]
+        compared = [
+            {**_COMPARISON, "other": row.get("served"), "served": row.get("other"), **row, "outcome": _outcome(row)}
+            for row in document["compared"]
+        ]
+        if missing := {"verdict", "generator", "per_class", "judge"} - document.keys():
+            raise KeyError(*missing)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"{path}: cannot be read ({error!r}); without its folder, `tailgan run` makes it again"
+        ) from None
+    warnings = [*document.get("warnings", []), *([_OLDER] if older else [])]
+    return {**document, "warnings": warnings, "rules": rules, "compared": compared}
 
 
-def serves(validation: dict[str, Any] | None) -> bool:
-    """Whether nothing speaks against a push there."""
-    return validation is None or validation["skipped"] is not None or validation["blessed"]
+def _outcome(row: dict[str, Any]) -> str:
+    return row.get("outcome") or ("pass" if row["passed"] else "fail")
+
+
+def undecided(evaluation: dict[str, Any]) -> bool:
+    """Whether a generator was not blessed because of what could not be told, and not because something is wrong."""
+    results = [*evaluation["rules"], *evaluation["compared"]]
+    if evaluation["verdict"] != "rejected" or not evaluation["rules"] or any(r["outcome"] == "fail" for r in results):
+        return False
+    return any(row["value"] is not None for row in results)  # of a broken generator nothing is known at all
 
 
 def training(record: RunRecord) -> dict[str, Any]:

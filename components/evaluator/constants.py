@@ -2,3 +2,4 @@
 
 EVALUATION_FILE = "evaluation.json"
 SAMPLES_FILE = "samples.npz"
+MODEL_CARD_FILE = "modelcard.md"

@@ -112,7 +112,9 @@ def test_a_key_of_the_configuration_runs_what_it_concerns(ran, override, expecte
         ("models/classifier.py", {"Judge", "GAN", "Evaluator"}),  # the GAN may train a helper
         ("models/alarms.py", {"GAN", "Evaluator"}),
         ("models/callbacks.py", {"Judge", "GAN", "Evaluator"}),
-        ("components/evaluator/figures.py", {"Evaluator"}),
+        ("components/evaluator/groups.py", {"Evaluator"}),
+        ("components/evaluator/looking.py", {"Evaluator"}),
+        ("components/evaluator/inception.py", {"Evaluator"}),
         ("metrics/kernel.py", {"Evaluator"}),
         ("metrics/prdc.py", set()),
         ("components/pusher/executor.py", set()),

@@ -47,6 +47,7 @@ KILLS = {
     "Evaluator": 2,
     "Pusher": 3,
 }
+FOUND = ("evaluation.json", "modelcard.md")  # pushed with a version
 REACH = 0.8  # part of the time that a node took undisturbed, up to which kills are drawn
 SURVIVES_AT_MOST = 5.0  # seconds that a child may outlive the run
 
@@ -107,9 +108,12 @@ def contents(model):
 
 
 def broken_versions(root, versions):
-    """Those of the versions that are not, file by file, a model that the GAN's Trainer has exported."""
+    """Those of the versions that are not, file by file, a model of the GAN's Trainer with what the Evaluator found."""
     exported = [contents(path) for path in root.path.glob("artifacts/GAN/model/*/Format-Serving")]
-    return [f"{path}: {sorted(contents(path))}" for path in versions if contents(path) not in exported]
+    judged = [contents(path) for path in root.path.glob("artifacts/Evaluator/blessing/*")]
+    found = [{f"assets.extra/{name}": own.get(name) for name in FOUND} for own in judged]
+    whole = [{**model, **extra} for model in exported for extra in found]
+    return [f"{path}: {sorted(contents(path))}" for path in versions if contents(path) not in whole]
 
 
 class Watch(threading.Thread):
@@ -227,7 +231,8 @@ def test_fifty_kills_change_no_figure_and_never_leave_half_a_version(undisturbed
         assert watch.broken == []
         assert figures(root.report()) == figures(undisturbed.report())
         # What was pushed before the last kill is found to serve, and not pushed twice; nothing else lies there.
-        (version,) = (root.path / "serving" / "generator").iterdir()
-        assert root.versions == [version]
+        (version,) = root.versions
+        assert {path.name for path in version.parent.iterdir()} == {version.name, "history.jsonl"}
+        assert [row["version"] for row in root.report()["versions"]] == [int(version.name)]
         assert Generator(str(version)).generate(np.arange(10), np.arange(10)).shape == (10, 8, 8, 1)
     assert killed.total() >= 50 and killed.keys() == seconds.keys(), killed

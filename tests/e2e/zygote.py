@@ -10,7 +10,7 @@ import signal
 import sys
 
 from models import judge, training  # noqa: F401
-from pipeline import build, cli, node, report  # noqa: F401
+from pipeline import build, cli, evaluate, node, report  # noqa: F401
 
 
 def start(argv: list[str], cwd: str, out: str, err: str) -> int:

@@ -10,10 +10,12 @@ import pytest
 from metrics import kernel
 from metrics.kernel import (
     bootstrap_kernel_distances,
+    cross_draws,
     kernel_distance,
     kernel_distance_interval,
     permutation_p_value,
     subset_kernel_distance,
+    within_draws,
 )
 
 
@@ -168,3 +170,50 @@ def test_what_cannot_be_is_refused():
         permutation_p_value(x, x, permutations=0)
     with pytest.raises(ValueError, match="`subsets` is 0"):
         subset_kernel_distance(x, x, subsets=0)
+
+
+def test_draws_are_mean_kernels_of_the_resampled_rows():
+    """Rows laid out one by one; pairs of one original left out within, none across."""
+    random = np.random.default_rng(0)
+    x, y = relu_features(7, 4, 1), relu_features(5, 4, 2, 0.3)
+    x_copies, y_copies = random.integers(0, 4, (3, 7)), random.integers(0, 3, (3, 5))
+    x_copies[:, :2] = y_copies[:, 0] = 1  # None without rows.
+    within, crossed = within_draws(x, x_copies), cross_draws(x, y, x_copies, y_copies)
+    for r in range(3):
+        i, j = np.repeat(np.arange(7), x_copies[r]), np.repeat(np.arange(5), y_copies[r])
+        own, other = ((x[i] @ z.T / 4 + 1) ** 3 for z in (x[i], y[j]))
+        assert within[r] == pytest.approx(own[i[:, None] != i].mean(), rel=1e-12)
+        assert crossed[r] == pytest.approx(other.mean(), rel=1e-12)
+
+
+def test_draws_of_every_row_once_make_the_distance():
+    x, y = relu_features(30, 4, 1), relu_features(20, 4, 2, 0.3)
+    once, each = np.ones((1, 30)), np.ones((1, 20))
+    total = within_draws(x, once) + within_draws(y, each) - 2 * cross_draws(x, y, once, each)
+    assert total[0] == pytest.approx(kernel_distance(x, y), rel=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("copies", "message"),
+    [
+        (np.ones((2, 6)), r"shape \(2, 6\); allowed: \[R, 5\]"),
+        (np.ones(5), r"shape \(5,\)"),
+        (np.zeros((1, 5)), "without rows"),
+        (np.full((1, 5), -1), "below 0"),
+        (np.full((1, 5), np.nan), "below 0"),
+        (np.eye(5), "5 resamples of one row alone"),
+    ],
+)
+def test_draws_refuse_what_are_no_counts(copies, message):
+    x = relu_features(5, 3, 1)
+    with pytest.raises(ValueError, match=message):
+        within_draws(x, copies)
+    if "alone" not in message:
+        with pytest.raises(ValueError, match=message):
+            cross_draws(x, x, copies, np.ones((len(copies), 5)))
+
+
+def test_draws_come_in_pairs():
+    x = relu_features(5, 3, 1)
+    with pytest.raises(ValueError, match="`x_copies` has 2 resamples and `y_copies` 3"):
+        cross_draws(x, x, np.ones((2, 5)), np.ones((3, 5)))
