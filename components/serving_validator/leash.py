@@ -18,8 +18,6 @@ import sys
 import threading
 from collections.abc import Sequence
 
-GRACE_SECONDS = 5.0
-
 
 def main(command: Sequence[str], afterwards: Sequence[str]) -> None:
     """Never returns."""
@@ -28,11 +26,7 @@ def main(command: Sequence[str], afterwards: Sequence[str]) -> None:
 
     def end() -> None:
         sys.stdin.buffer.read()
-        process.terminate()
-        try:
-            process.wait(GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        process.kill()  # a server that nobody asks has nothing to end in good order
 
     threading.Thread(target=end, daemon=True).start()
     code = process.wait()

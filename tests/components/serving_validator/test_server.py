@@ -91,11 +91,10 @@ def test_a_server_ends_with_the_process_that_started_it_even_when_that_is_killed
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
 
 
-@pytest.mark.parametrize("program", ["import time; print('up', flush=True); time.sleep(60)", STUBBORN])
-def test_a_leash_ends_what_it_holds_and_clears_away(tmp_path, program, monkeypatch, processes):
+def test_a_leash_ends_what_it_holds_and_clears_away(tmp_path, processes):
     told = json.dumps(
         {
-            "command": [sys.executable, "-c", program],
+            "command": [sys.executable, "-c", STUBBORN],
             "afterwards": [sys.executable, "-c", f"open({str(tmp_path / 'cleared')!r}, 'w')"],
         }
     )
@@ -107,7 +106,7 @@ def test_a_leash_ends_what_it_holds_and_clears_away(tmp_path, program, monkeypat
     pid = int(held.stdout.readline())
     processes.wait_until(lambda: "up" in (tmp_path / "log").read_text())
     out, _ = held.communicate(timeout=60)
-    assert int(out) in (-signal.SIGTERM, -signal.SIGKILL)
+    assert int(out) == -signal.SIGKILL
     assert not processes.is_running(pid) and (tmp_path / "cleared").is_file()
 
 
