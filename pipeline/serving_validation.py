@@ -44,7 +44,7 @@ def verdict(evaluation: Mapping[str, Any], validation: Validation | None) -> dic
 def told(validation: Validation) -> str:
     """The validation in a few words."""
     if validation["skipped"]:
-        return f"not started, for {validation['skipped']}"
+        return f"none was started: {validation['skipped']}"
     failed = sum(bool(check["reason"]) for check in validation["checks"])
     server, count = validation["server"], len(validation["checks"])
     return f"{server}: {failed} of {count} checks fail" if failed else f"{server}: all {count} checks pass"

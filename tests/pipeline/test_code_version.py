@@ -45,9 +45,9 @@ def versions():
         ("models/terms/r1.py", {"GAN"}),
         ("models/penalties.py", {"GAN"}),
         ("models/helper.py", {"GAN"}),
-        ("models/signatures.py", {"GAN", "Evaluator", "ServingValidator"}),
-        ("models/warmup.py", {"GAN", "Evaluator", "ServingValidator"}),
-        ("models/generator.py", {"Evaluator"}),
+        ("models/signatures.py", {"GAN", "ServingValidator"}),
+        ("models/warmup.py", {"GAN", "ServingValidator"}),
+        ("models/generator.py", set()),  # only `tailgan sample` calls a generator in this process
         ("models/judge.py", {"Judge"}),
         ("metrics/kernel.py", {"Evaluator"}),
         ("components/rebalancer/strategies.py", {"Rebalancer"}),
