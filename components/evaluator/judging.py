@@ -97,21 +97,8 @@ def judge(candidate: SourceAt, given: Given, served: Served | None = None, best:
     versions: list[tuple[Role, Served | None]] = [] if is_served else [("serving", served), ("best", best)]
     compared = [(role, each) for role, each in versions if each and each.fingerprint != source.fingerprint]
     others, warnings = _others(compared, given, info, first + SEEDS_OF_THE_SERVED)
-    keys = _keys(given, info, eyes)
-    kept = {split: given.cache.load(key) for split, key in keys.items()}
-    fresh = {
-        split: looking.real_batches(split, examples.shards(given.examples, split), info, split == "train")
-        for split, arrays in kept.items()
-        if arrays is None
-    }
-    generated = [wanted.batches, *(other.batches for *_, other in others)]
-    looking.look(given.make_pipeline, [*chain(*fresh.values(), *generated)], at, given.scratch)
-    for split, batches in fresh.items():
-        arrays = looking.by_id(looking.gather(given.scratch, batches))
-        given.cache.save(keys[split], arrays)
-        kept[split] = arrays
-    real, known = kept["eval"], kept["train"]
-    assert real is not None and known is not None
+    generated = [*chain(wanted.batches, *(other.batches for *_, other in others))]
+    real, known = _look(given, info, eyes, at, generated)
     made = looking.gather(given.scratch, wanted.batches)
     result = evaluate(
         _view(real),
@@ -131,6 +118,35 @@ def judge(candidate: SourceAt, given: Given, served: Served | None = None, best:
         "best_version": best.version if best else None,
         "generator": source.fingerprint,
         "data": info.fingerprint,
+        **_by_what(eyes, real),
+    }
+    return Judgement(document, samples.collect(source, wanted.seeds, made, real, known, given.examples))
+
+
+def _look(given: Given, info: DatasetInfo, eyes: Eyes, at: EyesAt, generated: list[Batch]) -> tuple[Arrays, Arrays]:
+    """Looks at generated images, whose files are left in the scratch directory, and at real ones that are not kept.
+
+    Returns:
+      What was seen of the eval split and of the train split, in the order of ids.
+    """
+    keys = _keys(given, info, eyes)
+    kept = {split: given.cache.load(key) for split, key in keys.items()}
+    fresh = {
+        split: looking.real_batches(split, examples.shards(given.examples, split), info, split == "train")
+        for split, arrays in kept.items()
+        if arrays is None
+    }
+    looking.look(given.make_pipeline, [*chain(*fresh.values(), generated)], at, given.scratch)
+    seen = {split: arrays for split, arrays in kept.items() if arrays is not None}
+    for split, batches in fresh.items():
+        seen[split] = looking.by_id(looking.gather(given.scratch, batches))
+        given.cache.save(keys[split], seen[split])
+    return seen["eval"], seen["train"]
+
+
+def _by_what(eyes: Eyes, real: Arrays) -> dict[str, dict[str, Any]]:
+    """`features` and `judge` of a document: by what it was judged, and how good that is on held-out images."""
+    return {
         "features": {
             "name": eyes.network.name,
             "fingerprint": eyes.network.fingerprint,
@@ -143,7 +159,6 @@ def judge(candidate: SourceAt, given: Given, served: Served | None = None, best:
             "fingerprint": eyes.judge.fingerprint,
         },
     }
-    return Judgement(document, samples.collect(source, wanted.seeds, made, real, known, given.examples))
 
 
 def _axes(given: Given, info: DatasetInfo) -> Path:

@@ -116,10 +116,11 @@ def test_real_images_that_nobody_saw_are_blessed(root, folder, models, case):
 
 
 def test_people_read_the_verdict_and_nothing_is_trained_or_pushed(root, folder, models):
+    evaluate(root, folder, "many", "--model", models("none"))
     result = tailgan(root, folder, "many", "--model", models("two labels swapped"))
     assert result.returncode == 3 and "cached   Judge" in result.stdout
     assert "verdict: rejected" in result.stdout and "classes 4 and 7 are swapped" in result.stdout
-    made = {path.name for path in (root.path / "artifacts" / "many").iterdir()}
+    made = {path.name for path in (root.path / "artifacts").iterdir()}
     assert "Judge" in made and not made & {"GAN", "Rebalancer", "Evaluator", "Pusher"}
     assert not (root.path / "serving").exists() and not (root.path / "run.json").exists()
     assert not (root.path / "tmp").exists()

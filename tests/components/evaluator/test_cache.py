@@ -1,5 +1,7 @@
 """What is kept of real images: whole, under a key of all that decides it, and made anew where it is damaged."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -25,6 +27,14 @@ def test_what_is_saved_is_loaded(cache):
     for name, array in ARRAYS.items():
         assert found[name].dtype == array.dtype and found[name].tobytes() == array.tobytes()
     assert [path.name for path in cache.path("k").parent.iterdir()] == ["k.npz"]
+
+
+def test_use_renews_the_time_of_a_file(cache):
+    """`tailgan clean` goes by it."""
+    cache.save("k", ARRAYS)
+    os.utime(cache.path("k"), (1, 1))
+    cache.load("k")
+    assert cache.path("k").stat().st_mtime > 1e9
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04", b"no archive at all"])
