@@ -1,8 +1,10 @@
 """The local endpoint against a bare call of the same SavedModel: `python benchmarks/serving.py [--model DIR]`.
 
 Prints a table: the median time of a request for one image and for 64, and images a second with 32 clients that ask for
-one image each. The model is a generator of configs/digits.yaml, untrained unless DIR names an exported one. The endpoint
-is a process of its own, and so are the clients; all of them share this machine's cores.
+one image each. The model is a generator with the networks of configs/digits.yaml, untrained unless DIR names an
+exported one; `--size` makes its images larger. The endpoint is a process of its own, and so are the clients; all of
+them share this machine's cores, and its load. So everything is measured in turn, several times, and each factor is the
+median of those of the turns. Processor time is told beside it, which depends less on what else the machine does.
 
 `--soak MINUTES --swaps N` instead asks for images without a pause while N new versions are pushed, and prints how many
 requests failed, how many answers were of no version that was whole, and the endpoint's memory before and after.
@@ -23,16 +25,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 HOME = Path(__file__).resolve().parent.parent
 CLIENTS = 32
-SECONDS = 5.0
+SECONDS = 1.5
+TURNS = 3
+PROCESSES = 2  # of clients
 
 
-def make_model(path: Path, seed: int = 0) -> None:
+def make_model(path: Path, size: int, seed: int = 0) -> None:
     """Exports a generator with the networks of configs/digits.yaml; in a process of its own, for it loads Keras."""
     program = f"""
 import keras, yaml
@@ -42,10 +47,9 @@ from models.networks import build_networks
 from models.options import GANOptions
 keras.utils.set_random_seed({seed})
 options = GANOptions(**yaml.safe_load(open("configs/digits.yaml"))["gan"])
-classes = tuple("0123456789")
-generator, _ = build_networks(options, (28, 28, 1), len(classes))
-counts = (1,) * len(classes)
-info = DatasetInfo(classes=classes, image_shape=(28, 28, 1), fingerprint="0", counts={{"train": counts, "eval": counts}},
+classes, shape, counts = tuple("0123456789"), ({size}, {size}, 1), (1,) * 10
+generator, _ = build_networks(options, shape, len(classes))
+info = DatasetInfo(classes=classes, image_shape=shape, fingerprint="0", counts={{"train": counts, "eval": counts}},
     train_unique=counts, source_counts=counts, class_weights=(1.0,) * len(classes))
 export_generator(generator, {str(path)!r}, info)
 """
@@ -135,17 +139,23 @@ def bare_call(path: Path) -> Callable[[int, int], list[bytes]]:
     return ask
 
 
-def median_ms(ask: Callable, count: int, seconds: float = SECONDS) -> float:
-    """Of one request of so many images."""
-    times = []
-    end = time.perf_counter() + seconds
-    for _ in range(5):
+def measured(ask: Callable, count: int, pid: int) -> tuple[float, float]:
+    """Median milliseconds of a request for so many images, and the milliseconds of processor time that it takes."""
+    for _ in range(3):
         ask(count)
+    times = []
+    before, end = processor_seconds(pid), time.perf_counter() + SECONDS
     while time.perf_counter() < end:
         start = time.perf_counter()
         ask(count)
         times.append(time.perf_counter() - start)
-    return 1000 * float(np.median(times))
+    return 1000 * float(np.median(times)), 1000 * (processor_seconds(pid) - before) / len(times)
+
+
+def processor_seconds(pid: int) -> float:
+    """That a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _client_process(kind: str, address: str, threads: int, begin, counted) -> None:
@@ -170,11 +180,12 @@ def _client_process(kind: str, address: str, threads: int, begin, counted) -> No
 
 
 def throughput(kind: str, address: str) -> float:
-    """Images a second of 32 clients with one image a request, on four processes."""
+    """Images a second of 32 clients with one image a request."""
     context = multiprocessing.get_context("spawn")
     begin, counted = context.Barrier(CLIENTS), context.Queue()
     processes = [
-        context.Process(target=_client_process, args=(kind, address, CLIENTS // 4, begin, counted)) for _ in range(4)
+        context.Process(target=_client_process, args=(kind, address, CLIENTS // PROCESSES, begin, counted))
+        for _ in range(PROCESSES)
     ]
     for process in processes:
         process.start()
@@ -186,26 +197,36 @@ def throughput(kind: str, address: str) -> float:
 
 def table(model: Path) -> None:
     """Prints the table."""
-    base = model.parent
     bare = bare_call(model)
-    one, many = median_ms(bare, 1), median_ms(bare, 64)
-    best = max(size * 1000 / median_ms(bare, size, 2.0) for size in (16, 32, 64, 128, 256, 512))
-    print("| | 1 image, ms | | 64 images, ms | | 32 clients, images/s | |")
-    print("|---|---|---|---|---|---|---|")
-    print(f"| bare call | {one:.2f} | 1.0 | {many:.2f} | 1.00 | {best:.0f} (best batch) | 1.00 |")
-    for batching in (False, True):
-        with endpoint(base, *(["--enable_batching"] if batching else [])) as (rest, grpc_address, _):
-            for kind, ask in (("REST", rest_client(rest)), ("gRPC", grpc_client(grpc_address))):
+    figures: dict[str, list[tuple[float, ...]]] = {}
+    with endpoint(model.parent) as plain, endpoint(model.parent, "--enable_batching") as batching:
+        asked = {"bare call": (lambda: bare, os.getpid(), None)}
+        for suffix, (rest, grpc_address, pid) in (("", plain), (", batching", batching)):
+            asked[f"REST{suffix}"] = partial(rest_client, rest), pid, ("REST", rest)
+            asked[f"gRPC{suffix}"] = partial(grpc_client, grpc_address), pid, ("gRPC", grpc_address)
+        for _ in range(TURNS):
+            for name, (connect, pid, clients) in asked.items():
+                ask = connect()
                 if ask(8) != bare(8):
-                    raise RuntimeError(f"{kind} gives other images than the bare call")
-                p1, p64 = median_ms(ask, 1), median_ms(ask, 64)
-                rate = throughput(kind, rest if kind == "REST" else grpc_address)
-                name = kind + (", batching" if batching else "")
-                print(
-                    f"| {name} | {p1:.2f} | {p1 / one:.1f} | {p64:.2f} | {p64 / many:.2f} "
-                    f"| {rate:.0f} | {rate / best:.2f} |",
-                    flush=True,
-                )
+                    raise RuntimeError(f"{name} gives other images than the bare call")
+                rate = throughput(*clients) if clients else best_rate(bare)
+                figures.setdefault(name, []).append((*measured(ask, 1, pid), *measured(ask, 64, pid), rate))
+    heads = ("ms for 1 image", "factor", "processor ms", "ms for 64", "factor", "processor ms", "images/s", "factor")
+    print("| | " + " | ".join(heads) + " |")
+    print("|---" * 9 + "|")
+    base = np.array(figures["bare call"])
+    for name, turns in figures.items():
+        p1, cpu1, p64, cpu64, rate = np.median(turns, axis=0)
+        f1, _, f64, _, f_rate = np.median(np.array(turns) / base, axis=0)
+        print(
+            f"| {name} | {p1:.2f} | {f1:.1f} | {cpu1:.2f} | {p64:.2f} | {f64:.2f} | {cpu64:.1f} | {rate:.0f} ", end=""
+        )
+        print(f"| {f_rate:.2f} |")
+
+
+def best_rate(bare: Callable) -> float:
+    """Images a second of the bare call, at its best batch."""
+    return max(size * 1000 / measured(bare, size, os.getpid())[0] for size in (64, 128, 256))
 
 
 def resident_mib(pid: int) -> float:
@@ -214,10 +235,10 @@ def resident_mib(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def soak(model: Path, folder: Path, minutes: float, swaps: int) -> None:
+def soak(model: Path, folder: Path, size: int, minutes: float, swaps: int) -> None:
     """Prints what happened to requests while versions were pushed."""
     other = folder / "other"
-    make_model(other, seed=1)
+    make_model(other, size, seed=1)
     sources = [model, other]
     whole = {tuple(bare_call(source)(4, 0)) for source in sources}
     base = folder / "served"
@@ -283,6 +304,7 @@ def push_slowly(source: Path, target: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, help="directory of an exported generator")
+    parser.add_argument("--size", type=int, default=8, help="side of an image (default: %(default)s)")
     parser.add_argument("--soak", type=float, metavar="MINUTES")
     parser.add_argument("--swaps", type=int, default=5, metavar="N")
     args = parser.parse_args()
@@ -292,9 +314,9 @@ def main() -> None:
         if args.model:
             shutil.copytree(args.model, model)
         else:
-            make_model(model)
+            make_model(model, args.size)
         if args.soak:
-            soak(model, folder, args.soak, args.swaps)
+            soak(model, folder, args.size, args.soak, args.swaps)
         else:
             table(model)
 

@@ -149,11 +149,13 @@ def read_metrics_path(file: Path) -> str | None:
     """Where a `--monitoring_config_file` wants the metrics; None if it does not.
 
     Raises:
-      ServingError: if it cannot be read.
+      ServingError: if it cannot be read or says something impossible.
     """
     prometheus = _read(file, _MESSAGES["MonitoringConfig"]()).prometheus_config
     if not prometheus.enable:
         return None
+    if prometheus.path and not prometheus.path.startswith("/"):
+        raise invalid(f"{file}: path: {prometheus.path} does not begin with a slash")
     return prometheus.path or METRICS_PATH
 
 

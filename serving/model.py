@@ -17,7 +17,7 @@ from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
-from serving.errors import ServingError, invalid
+from serving.errors import HTTP_STATUS, ServingError, invalid
 from serving.tensor_proto import from_proto
 
 DEFAULT_SIGNATURE = "serving_default"
@@ -25,6 +25,7 @@ WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 MAX_WARMUP_RECORDS = 1000
 # What TensorFlow calls otherwise than Python does.
 _DTYPE_NAMES = {"float32": "float", "float64": "double", "float16": "half"}
+_CODES = {code: name for name, code in vars(tf.errors).items() if name in HTTP_STATUS}
 tf.get_logger().setLevel("ERROR")  # it would call the loader of sessions deprecated
 
 
@@ -192,8 +193,7 @@ def _dtype_name(dtype: int) -> str:
 
 
 def _translated(error: tf.errors.OpError) -> ServingError:
-    codes = {code: name for name, code in vars(tf.errors).items() if name.isupper() and isinstance(code, int)}
-    return ServingError(codes.get(error.error_code, "UNKNOWN"), error.message)
+    return ServingError(_CODES.get(error.error_code, "UNKNOWN"), error.message)
 
 
 def _predict_request(record: bytes, file: Path) -> PredictRequest:

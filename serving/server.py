@@ -86,7 +86,6 @@ def serve(options: Options, told: Callable[[str], None] = print) -> int:
     predictor = Predictor(versions, runner, metrics, options.max_rows)
     drained = asyncio.run(_serve(options, predictor, metrics_path, rest_socket, grpc_socket, told))
     runner.close()
-    versions.stop()
     manager.join(timeout=5)
     if not drained:
         logger.warning("requests were still under way after %g s", options.drain_seconds)
@@ -139,6 +138,8 @@ async def _serve(
             await asyncio.gather(grpc_server.stop(options.drain_seconds), http)
     except TimeoutError:
         return False
+    finally:
+        predictor.versions.stop()
     return predictor.idle()
 
 

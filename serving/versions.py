@@ -175,7 +175,7 @@ class Versions:
             mine = self._configured
         self._wake.set()
         deadline = time.monotonic() + timeout
-        while (self._looked < mine or self._pending()) and time.monotonic() < deadline:
+        while (self._looked < mine or self._pending()) and time.monotonic() < deadline and not self._stopped:
             time.sleep(0.05)
         with self._lock:
             missing = [name for name in models if not self._serves(name)]
@@ -266,6 +266,7 @@ class Versions:
             )
             return {}
         found = {int(path.name): path for path in children if path.name.isdecimal() and path.is_dir()}
+        found = {number: path for number, path in found.items() if number < 2**63}
         picked = {number: found[number] for number in model.policy.pick(list(found))}
         if not picked:
             self._complain(

@@ -74,9 +74,8 @@ def server_at() -> type[Server]:
     return Server
 
 
-@pytest.fixture(scope="session")
-def start_server(tmp_path_factory) -> Iterator[Callable[..., Server]]:
-    """Starts `python -m serving` with these flags, on free ports; ends all of them at the end."""
+def _starting(tmp_path_factory) -> Iterator[Callable[..., Server]]:
+    """Starts `python -m serving` with these flags, on free ports; ends all that it started."""
     started: list[Server] = []
 
     def begin(*flags: str) -> Server:
@@ -102,6 +101,10 @@ def start_server(tmp_path_factory) -> Iterator[Callable[..., Server]]:
     for server in started:
         assert server.process
         server.process.wait(30)
+
+
+start_server = pytest.fixture(_starting, name="start_server")
+start_server_once = pytest.fixture(_starting, name="start_server_once", scope="session")
 
 
 def _export(

@@ -27,7 +27,7 @@ def server(request):
         there = request.getfixturevalue("server_at")
         return there(re.sub(r"^https?://|/$", "", url), os.environ.get("CONFORMANCE_GRPC", ""))
     folder = request.getfixturevalue("made")
-    local = request.getfixturevalue("start_server")(
+    local = request.getfixturevalue("start_server_once")(
         f"--model_config_file={folder}/models.config",
         f"--monitoring_config_file={folder}/monitoring.config",
         "--allow_version_labels_for_unavailable_models=true",

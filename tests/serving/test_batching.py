@@ -101,10 +101,11 @@ def test_other_keys_and_shapes_are_other_batches(batching):
         runner.submit("a", model, asked(1)),
         runner.submit("b", model, asked(2)),
         runner.submit("a", model, {"x": np.ones((1, 2), np.float32)}),
+        runner.submit("a", model, asked(3)),
     ]
     model.gate.set()
-    assert [values(future) for future in futures] == [[2], [4], [[2, 2]]]
-    assert model.sizes == [1, 1, 1, 1]
+    assert [values(future) for future in futures] == [[2], [4], [[2, 2]], [6]]
+    assert sorted(model.sizes) == [1, 1, 1, 2]
 
 
 def test_a_bad_row_fails_its_own_request_alone(batching):

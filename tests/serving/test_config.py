@@ -105,6 +105,8 @@ def test_where_the_metrics_are(file):
     assert read_metrics_path(file("")) is None
     with pytest.raises(ServingError, match="file"):
         read_metrics_path(file("x: 1"))
+    with pytest.raises(ServingError, match="slash"):
+        read_metrics_path(file('prometheus_config { enable: true path: "m" }'))
 
 
 def options(*flags: str):

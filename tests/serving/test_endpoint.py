@@ -4,6 +4,7 @@ import base64
 import gzip
 import http.client
 import json
+import re
 import shutil
 import signal
 import socket
@@ -127,10 +128,10 @@ def test_any_seed_over_both_interfaces(serve_once, seed):
 
 
 @pytest.fixture(scope="module")
-def serve_once(start_server, versions, tmp_path_factory):
+def serve_once(start_server_once, versions, tmp_path_factory):
     base = tmp_path_factory.mktemp("base") / "m"
     shutil.copytree(versions / "1", base / "1")
-    server = start_server(
+    server = start_server_once(
         "--model_name=m", f"--model_base_path={base}", "--max_body_bytes=1000000", "--rest_api_timeout_in_ms=2000"
     )
     server.wait_for("m", 1)
@@ -183,6 +184,30 @@ def test_a_client_that_hangs_is_told_and_disturbs_nobody(serve_once):
         ask(serve_once)
         hanging.settimeout(30)
         assert hanging.recv(1000).startswith(b"HTTP/1.1 504 ")
+
+
+BODY = '{"inputs": {"label": [1], "seed": [2]}}'
+HEAD = f"POST {GENERATE} HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest.mark.parametrize(
+    "sent, answers",
+    [
+        (f"{HEAD}Transfer-Encoding: chunked\r\n\r\n{len(BODY):x}\r\n{BODY}\r\n0\r\n\r\n", 1),
+        (f"{HEAD}Expect: 100-continue\r\nContent-Length: {len(BODY)}\r\n\r\n{BODY}", 1),
+        (f"POST {GENERATE} HTTP/1.0\r\nContent-Length: {len(BODY)}\r\n\r\n{BODY}", 1),
+        (f"{HEAD}Content-Length: {len(BODY)}\r\n\r\n{BODY}" * 2, 2),
+    ],
+    ids=["chunked", "expect", "http_1_0", "pipelined"],
+)
+def test_ways_to_send_a_request(serve_once, sent, answers):
+    host, _, port = serve_once.rest.rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(sent.encode())
+        received = b""
+        while received.count(b'"outputs"') < answers and (more := connection.recv(10_000)):
+            received += more
+    assert len(re.findall(rb"HTTP/1\.[01] 200 OK", received)) == answers
 
 
 def test_a_thousand_open_connections(serve_once):

@@ -143,7 +143,7 @@ FAULTS = {
 
 
 @pytest.fixture(scope="module")
-def broken(network, tmp_path_factory, start_server):
+def broken(network, tmp_path_factory, start_server_once):
     """A server with all of them."""
     base, entries = tmp_path_factory.mktemp("broken"), []
     for fault in FAULTS:
@@ -152,7 +152,7 @@ def broken(network, tmp_path_factory, start_server):
         entries.append(f'config {{ name: "{fault.__name__}" base_path: "{path}" model_platform: "tensorflow" }}')
     config = base / "models.config"
     config.write_text(f"model_config_list {{ {' '.join(entries)} }}")
-    started = start_server(f"--model_config_file={config}")
+    started = start_server_once(f"--model_config_file={config}")
     for fault in FAULTS:
         started.wait_for(fault.__name__)
     return started
