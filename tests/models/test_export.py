@@ -6,6 +6,7 @@ from pathlib import Path
 import keras
 import pytest
 
+from models import export
 from models.export import METADATA_FILE, export_generator
 from models.signatures import Filter
 from models.warmup import WARMUP_FILE
@@ -56,7 +57,7 @@ def test_without_a_filter_there_is_none_to_ask(make, network, digits, tmp_path):
     assert metadata["filter"] is None and "filtered" not in metadata["signatures"]
 
 
-def test_a_fingerprint_is_that_of_all_that_answers_depend_on(make, network, image_filter, digits, tmp_path):
+def test_a_fingerprint_is_of_all_that_answers_depend_on(make, network, image_filter, digits, tmp_path, monkeypatch):
     info = make.info_of(digits.train)
     other = keras.models.clone_model(network)
     other.set_weights([weight + 1e-6 for weight in network.get_weights()])
@@ -79,3 +80,5 @@ def test_a_fingerprint_is_that_of_all_that_answers_depend_on(make, network, imag
     ]
     assert len({own, *others}) == 7
     assert fingerprint(network, info, Filter(image_filter.helper, 3, 0.0, 0.9)) == own
+    monkeypatch.setattr(export, "MAX_TRUNCATION", 3.0)  # other signatures than before
+    assert fingerprint(network, info, image_filter) != own
