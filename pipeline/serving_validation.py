@@ -33,12 +33,21 @@ def is_refused(validation: Validation | None) -> bool:
     return validation is not None and not validation["skipped"] and not validation["blessed"]
 
 
+def reasons(record: RunRecord) -> list[str]:
+    """Why a server refused the generator of a run; nothing where none did, or it is no longer known."""
+    try:
+        validation = read(record)
+    except ConfigError:
+        return []
+    return [f"in a server: {reason}" for reason in validation["reasons"]] if validation else []
+
+
 def verdict(evaluation: Mapping[str, Any], validation: Validation | None) -> dict[str, Any]:
     """`verdict, blessed, reasons` of gate and server together: what a server refuses is rejected."""
     if validation is None or not is_refused(validation):
         return {key: evaluation[key] for key in ("verdict", "blessed", "reasons")}
-    reasons = [f"in a server: {reason}" for reason in validation["reasons"]]
-    return {"verdict": "rejected", "blessed": False, "reasons": [*reasons, *evaluation["reasons"]]}
+    refusal = [f"in a server: {reason}" for reason in validation["reasons"]]
+    return {"verdict": "rejected", "blessed": False, "reasons": [*refusal, *evaluation["reasons"]]}
 
 
 def told(validation: Validation) -> str:

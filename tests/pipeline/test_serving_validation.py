@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pipeline import report, report_markdown, results, serving_validation
+from pipeline import cli, report, report_markdown, results, serving_validation
 from pipeline.config import ConfigError
 from pipeline.local import _outcome
 from pipeline.record import NodeRecord, RunRecord
@@ -85,6 +85,14 @@ def test_what_a_server_refuses_is_not_blessed_whatever_the_gate_says(validated, 
     page = report.render(root)
     assert "Not blessed" in page and "it is &lt;slow&gt;" in page and "local: 3 of 3 checks fail" in page
     assert "server: local: 3 of 3 checks fail" in report.summary(collected)
+
+
+def test_status_names_what_a_server_refused(validated, capsys):
+    root = validated(REFUSED)
+    assert cli.main(["status", "--root", str(root)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"in a server: {REFUSED['reasons'][0]}"
+    validated("{")  # no reason to say nothing of the run
+    assert cli.main(["status", "--root", str(root)]) == 0
 
 
 def test_a_server_that_was_not_started_changes_no_verdict(validated, root):
