@@ -68,7 +68,7 @@ def rows(validation: Validation) -> list[dict[str, str]]:
         {
             "name": name,
             "value": _worst(checks),
-            "limit": f"{number(checks[0]['limit'])} {checks[0]['unit']}".strip(),
+            "limit": _figure(checks[0]["limit"], checks[0]["unit"]),
             "outcome": "fail" if any(check["reason"] for check in checks) else "pass",
         }
         for name, checks in kinds.items()
@@ -79,4 +79,8 @@ def _worst(checks: list[Mapping[str, Any]]) -> str:
     """The largest figure of a kind, and where it was; none at all is worse."""
     check = max(checks, key=lambda check: float("inf") if check["value"] is None else check["value"])
     where = f" ({check['where']})" if check["where"] and check["value"] != 0 else ""
-    return f"{number(check['value'])} {check['unit']}".rstrip() + where
+    return _figure(check["value"], check["unit"]) + where
+
+
+def _figure(value: float | None, unit: str) -> str:
+    return number(value) if value is None or not unit else f"{number(value)} {unit}"

@@ -65,6 +65,7 @@ def test_what_serves_is_told_with_the_worst_figure_of_each_kind(validated):
         "name": "p95 of a request for 1 image", "value": "5.250 ms (serving_default, REST)", "limit": "2000.000 ms",
         "outcome": "pass",
     }  # fmt: skip
+    assert serving_validation.rows(GOOD)[2]["limit"] == "–"  # the median has none
     for text in (report.render(root), report_markdown.render(collected), report.summary(collected)):
         assert "local: all 4 checks pass" in text
     assert "5.250 ms (serving_default, REST)" in report.render(root)
