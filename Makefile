@@ -42,7 +42,7 @@ format: install  ## The formatter, and the fixes that are safe.
 	.venv/bin/ruff check --fix .
 
 bench: install peers  ## The benchmarks, each a table; downloads PyTorch to compare with.
-	@for file in benchmarks/{demo,ingest,startup,train_step,profile_step}.py; do echo "== $$file"; $(PY) "$$file" || exit 1; done
+	@for file in benchmarks/{demo,ingest,startup,train_step,profile_step,serving}.py; do echo "== $$file"; $(PY) "$$file" || exit 1; done
 
 results-models: install  ## Every family of networks and every loss, trained on the digits: a table.
 	@$(PY) benchmarks/results_models.py

@@ -13,7 +13,8 @@ from serving.batching import Batching, OneByOne
 from serving.errors import ServingError, invalid
 from serving.metrics import Metrics
 from serving.model import Signature, checked_inputs
-from serving.versions import Version, Versions
+from serving.version import Version
+from serving.versions import Versions
 
 
 class Predictor:

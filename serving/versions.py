@@ -8,51 +8,25 @@ request that uses it has ended.
 
 import gc
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from serving.config import ModelConfig
 from serving.errors import ServingError, invalid
 from serving.metrics import Metrics
+from serving.version import State, Version, contents_of
 
 if TYPE_CHECKING:
     from serving.model import Model
 
 logger = logging.getLogger("serving")
 
-State = Literal["START", "LOADING", "AVAILABLE", "UNLOADING", "END"]
 LoadModel = Callable[[Path], "Model"]
 LOOK_AGAIN_SECONDS = 1.0  # at the latest, while a version is not settled
-
-
-@dataclass
-class Version:
-    """A version of a model, and how far it is.
-
-    Attributes:
-      error: why it could not be loaded, if it could not.
-      model: while it is AVAILABLE or UNLOADING.
-      users: requests that use it.
-      contents: what its directory held at the last look.
-      attempts: times that loading these contents was tried.
-      next_attempt: when to try again, by the monotonic clock.
-    """
-
-    number: int
-    path: Path
-    state: State = "START"
-    error: ServingError | None = None
-    model: "Model | None" = None
-    users: int = 0
-    contents: tuple | None = None
-    attempts: int = 0
-    next_attempt: float = 0.0
 
 
 class Versions:
@@ -289,7 +263,7 @@ class Versions:
             version.state = "AVAILABLE"
         if version.state == "AVAILABLE":
             return True
-        contents = _contents(version.path)
+        contents = contents_of(version.path)
         if contents != version.contents:
             version.contents, version.attempts, version.next_attempt = contents, 0, 0.0
             version.state, version.error = "LOADING", None
@@ -348,17 +322,3 @@ class Versions:
         with self._lock:
             version.state = "END"
         logger.info("%s is no longer served", version.path)
-
-
-def _contents(directory: Path) -> tuple:
-    """Names, sizes and times of all files below a directory."""
-    found = []
-    for folder, _, names in os.walk(directory):
-        for name in names:
-            path = os.path.join(folder, name)
-            try:
-                stat = os.stat(path)
-            except OSError:  # it has just gone
-                continue
-            found.append((path, stat.st_size, stat.st_mtime_ns))
-    return tuple(sorted(found))

@@ -288,8 +288,12 @@ def test_a_file_of_models_that_changes(start_server, models, tmp_path):
         step = re.match(r"reload_\d", row["name"])
         assert step
         for name in [name for name in steps if done < name <= step[0]]:
+            told = server.log.read_text().count(str(file))
             file.write_text(steps[name])
-            time.sleep(3)
+            deadline = time.monotonic() + 60
+            while server.log.read_text().count(str(file)) == told and time.monotonic() < deadline:
+                time.sleep(0.1)
+            time.sleep(1)  # what is no longer wanted is closed after that
         done = max(done, step[0])
         found += differences_of_rest(server, models, row)
     assert found == []
