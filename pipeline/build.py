@@ -16,6 +16,7 @@ from components.evaluator.component import Evaluator
 from components.example_gen.component import ExampleGen
 from components.pusher import executor
 from components.rebalancer.component import Rebalancer
+from components.serving_validator.component import ServingValidator
 from pipeline.code_version import code_version
 from pipeline.config import Config
 from pipeline.root import ARTIFACTS
@@ -45,6 +46,19 @@ def _validation(config: Config, examples: Any) -> list[BaseNode]:
         anomalies=validator.outputs["anomalies"], code_version=code_version("components.data_guard.component")
     )
     return [statistics, schema, validator, guard]
+
+
+def _serving_validation(config: Config, model: Any, blessing: Any) -> ServingValidator | None:
+    """The node that calls the generator in a server before it is pushed; None if the configuration wants none."""
+    options = config.serving.validation
+    if options.server == "none":
+        return None
+    return ServingValidator(
+        model=model,
+        model_blessing=blessing,
+        options=options.model_dump_json(),
+        code_version=code_version("components.serving_validator.executor", "serving.__main__"),
+    )
 
 
 def cache_dir(root: str) -> str:
@@ -122,12 +136,15 @@ def create_pipeline(config: Config, root: str) -> pipeline.Pipeline:
         looking_version=looking_version(),
         code_version=code_version("components.evaluator.executor"),
     )
+    validator = _serving_validation(config, gan.outputs["model"], evaluator.outputs["blessing"])
     pusher = Pusher(
         model=gan.outputs["model"],
         model_blessing=evaluator.outputs["blessing"],
+        infra_blessing=validator and validator.outputs["blessing"],
         push_destination=pusher_pb2.PushDestination(
             filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=serving_dir(root, config))
         ),
         custom_executor_spec=executor_spec.ExecutorClassSpec(executor.Executor),
     )
-    return _pipeline(config, root, [example_gen, *validation, judge, rebalancer, gan, evaluator, pusher])
+    nodes = [example_gen, *validation, judge, rebalancer, gan, evaluator]
+    return _pipeline(config, root, [*nodes, *([validator] if validator else []), pusher])

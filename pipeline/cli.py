@@ -196,6 +196,7 @@ def _model(args: argparse.Namespace) -> int:
 
 
 def _status(args: argparse.Namespace) -> int:
+    from pipeline import serving_validation
     from pipeline.config import ConfigError
     from pipeline.lock import holder
     from pipeline.record import RunRecord
@@ -223,6 +224,8 @@ def _status(args: argparse.Namespace) -> int:
         print(f"  {node.state:<9} {node_id:<{max(map(len, record.nodes))}} {seconds}".rstrip())
     if record.error:
         print(record.error)
+    for reason in serving_validation.reasons(record):
+        print(reason)
     return 0
 
 

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from components.evaluator.options import GateOptions
 from components.example_gen.options import DataOptions
 from components.rebalancer.options import RebalanceOptions
+from components.serving_validator.options import ValidationOptions
 from models.augment.options import check_operations
 from models.classifier_options import ClassifierOptions
 from models.options import GANOptions
@@ -52,6 +53,7 @@ class ServingOptions(BaseModel):
         pattern=r"^[A-Za-z0-9_.-]+$",
         description="Name of the served model; versions are pushed to `<root>/serving/<name>/<version>`.",
     )
+    validation: ValidationOptions = Field(ValidationOptions(), description=ValidationOptions.__doc__)
 
 
 class BeamOptions(BaseModel):

@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from components.evaluator.constants import SAMPLES_FILE
 from components.evaluator.markdown import UNKNOWN, estimate, number
 from models.files import write_whole
-from pipeline import bars, findings, history, results, training_pictures
+from pipeline import bars, findings, history, results, serving_validation, training_pictures
 from pipeline.pictures import strip
 from pipeline.record import RunRecord
 
@@ -33,7 +33,7 @@ def render(root: Path) -> str:
     record = results.finished_run(root)
     collected = results.collect(root)
     samples = _samples(record)
-    classes = collected["per_class"]
+    classes, served = collected["per_class"], collected["serving_validation"]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pipeline"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
@@ -49,6 +49,8 @@ def render(root: Path) -> str:
         has_nearest="nearest" in samples,
         worst_compared=findings.worst_comparisons(collected["compared"]),
         trend=_trend(collected["versions"]),
+        served_words=served and serving_validation.told(served),
+        served_rows=serving_validation.rows(served) if served else [],
         seen=training_pictures.collect(record, list(classes)),
         config=json.dumps(record.config, indent=2),
     )
@@ -143,6 +145,8 @@ def summary(collected: dict[str, Any]) -> str:
         out.print(f"warning: {warning}")
     for warning in collected["training"]["warnings"]:
         out.print(f"training: {warning}")
+    if served := collected["serving_validation"]:
+        out.print(f"server: {serving_validation.told(served)}")
     out.print()
     for score in collected["scorecard"]:
         out.print(f"{score['name']:<9} {score['word']:<12} {' '.join((score['meaning'], *score['remarks']))}")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from components.evaluator.markdown import code, escape, estimate, number, sentence, table
-from pipeline import findings, history
+from pipeline import findings, history, serving_validation
 
 _TITLES = [title for title, _ in findings.FIGURES.values()]
 
@@ -16,6 +16,7 @@ def render(result: Mapping[str, Any]) -> str:
         "Class by class, rarest first": _classes(result),
         "The gate": _rules(result),
         "Beside other versions": _compared(result),
+        "In a server": _served(result),
         "Versions": _versions(result),
     }
     parts = [f"# {escape(result['name'])}: {escape(findings.headline(result))}", _reasons(result)]
@@ -91,6 +92,18 @@ def _compared(result: Mapping[str, Any]) -> str:
     ]
     header = ("figure", "worst class", "against", "difference", "margin", "not worse")
     return table(header, rows) if rows else ""
+
+
+def _served(result: Mapping[str, Any]) -> str:
+    validation = result["serving_validation"]
+    if validation is None:
+        return ""
+    rows = [
+        [escape(row["name"]), escape(row["value"]), row["limit"], findings.OUTCOMES[row["outcome"]]]
+        for row in serving_validation.rows(validation)
+    ]
+    words = sentence(serving_validation.told(validation))
+    return f"{words}\n\n{table(('what was looked at', 'the worst', 'at most', 'outcome'), rows)}" if rows else words
 
 
 def _versions(result: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from components.evaluator.served import fingerprint, what_serves
 from models.alarms import alarms
 from models.dataset import DatasetInfo
 from models.options import MonitorOptions
-from pipeline import scorecard
+from pipeline import scorecard, serving_validation
 from pipeline.config import ConfigError
 from pipeline.history import versions
 from pipeline.record import RunRecord
@@ -99,10 +99,10 @@ def collect(root: Path) -> dict[str, Any]:
     """Everything that is known of the newest run of a root.
 
     Returns:
-      `name, blessed, verdict, undecided, reasons, warnings, rules, compared, scorecard, model_version,
-      serving_version, versions, human_evaluation, training, data, seconds`, the figures of `evaluation.json`, and
-      `per_class`, in label order. Figures that the evaluation of an earlier version of this project has not are None,
-      and `warnings` says so.
+      `name, verdict, blessed, reasons, undecided, warnings, rules, compared, serving_validation, scorecard,
+      model_version, serving_version, versions, human_evaluation, training, data, seconds`, the figures of
+      `evaluation.json`, and `per_class`, in label order. Figures that the evaluation of an earlier version of this project has not are None,
+      and `warnings` says so. `verdict` is `rejected` also of what the gate blessed and a server did not serve.
 
     Raises:
       ConfigError: see `finished_run`; or the evaluation cannot be read.
@@ -124,12 +124,13 @@ def collect(root: Path) -> dict[str, Any]:
     serving_dir = Path(record.serving_dir)
     served = what_serves(record.serving_dir)
     model_version = _version_of(evaluation["generator"], serving_dir)
+    validation = serving_validation.read(record)
     return {
         "name": record.config["name"],
-        "verdict": evaluation["verdict"],
-        "blessed": evaluation["blessed"],
         "undecided": undecided(evaluation),
-        **{key: evaluation[key] for key in ("reasons", "warnings", "rules", "compared")},
+        **serving_validation.verdict(evaluation, validation),
+        **{key: evaluation[key] for key in ("warnings", "rules", "compared")},
+        "serving_validation": validation,
         "scorecard": scorecard.as_dicts(scorecard.scorecard(evaluation)),
         **{key: evaluation.get(key) for key in _COPIED},
         "model_version": model_version,

@@ -206,7 +206,7 @@ def _starting(tmp_path_factory) -> Iterator[Callable[..., Server]]:
         server.process.terminate()
     for server in started:
         assert server.process
-        server.process.wait(30)
+        server.process.wait(120)
 
 
 start_server = pytest.fixture(_starting, name="start_server")

@@ -49,6 +49,7 @@ def test_the_report_holds_every_promised_figure(root):
             "kid_relative", "diversity", "closest_record_ratio", "intervals",
         }  # fmt: skip
     assert report["training"]["steps"] == report["training"]["monitor"]["step"] == 600
+    assert report["serving_validation"]["blessed"] is True and not report["serving_validation"]["skipped"]
     assert set(report["seconds"]) == set(root.states) and all(s is not None for s in report["seconds"].values())
 
 
@@ -117,7 +118,8 @@ def test_a_second_run_says_that_it_serves_already_and_a_third_is_all_cached(root
     result = root.run("digits.yaml", *FAST, RULES)
     assert result.returncode == 0 and "Already serving" in result.stdout
     states = root.states
-    assert {node for node, state in states.items() if state == "complete"} == {"Evaluator", "Pusher"}
+    ran = {node for node, state in states.items() if state == "complete"}
+    assert ran == {"Evaluator", "ServingValidator", "Pusher"}
     assert len(root.versions) == 1
     report = root.report()
     assert report["verdict"] == "already_serving" and report["blessed"] is True
@@ -171,3 +173,22 @@ def test_after_a_roll_back_the_same_generator_is_pushed_again(root):
     removed, serving = root.report()["versions"]
     assert (removed["state"], serving["state"]) == ("removed", "serving") and removed["version"] < serving["version"]
     assert removed["generator"] == serving["generator"]
+
+
+def test_what_a_server_refuses_is_not_pushed_and_the_report_says_why(root):
+    shutil.rmtree(root.versions[0])
+    result = root.run("digits.yaml", *FAST, RULES, "serving.validation.max_memory_mb=1")
+    assert result.returncode == 3 and "Not blessed" in result.stdout and root.versions == []
+    why = r"in a server: server: memory at its peak: \d+ MiB, above `serving.validation.max_memory_mb`"
+    assert re.search(why, result.stdout)
+    assert root.states["GAN"] == "cached" and root.states["ServingValidator"] == "complete"
+    report = root.report()
+    assert report["verdict"] == "rejected" and report["blessed"] is False and report["undecided"] is False
+    assert re.fullmatch(why, report["reasons"][0])
+    assert report["serving_validation"]["blessed"] is False
+    assert "In a server" in (root.path / "report.html").read_text()
+
+    # Without a server, the gate alone decides.
+    result = root.run("digits.yaml", *FAST, RULES, "serving.validation.server=none")
+    assert result.returncode == 0 and len(root.versions) == 1
+    assert "ServingValidator" not in root.states and root.report()["serving_validation"] is None

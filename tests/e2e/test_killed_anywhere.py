@@ -37,14 +37,15 @@ SETTINGS = (
 # In each of two roots, fifty in all. A node that is over sooner than expected passes its kills on to the Pusher.
 KILLS = {
     "ExampleGen": 3,
-    "StatisticsGen": 2,
-    "SchemaGen": 2,
+    "StatisticsGen": 1,
+    "SchemaGen": 1,
     "ExampleValidator": 2,
     "DataGuard": 2,
     "Judge": 2,
     "Rebalancer": 2,
     "GAN": 5,
     "Evaluator": 2,
+    "ServingValidator": 2,
     "Pusher": 3,
 }
 FOUND = ("evaluation.json", "modelcard.md")  # pushed with a version
