@@ -101,8 +101,9 @@ def collect(root: Path) -> dict[str, Any]:
     Returns:
       `name, verdict, blessed, reasons, undecided, warnings, rules, compared, serving_validation, scorecard,
       model_version, serving_version, versions, human_evaluation, training, data, seconds`, the figures of
-      `evaluation.json`, and `per_class`, in label order. Figures that the evaluation of an earlier version of this project has not are None,
-      and `warnings` says so. `verdict` is `rejected` also of what the gate blessed and a server did not serve.
+      `evaluation.json`, and `per_class`, in label order. Figures that the evaluation of an earlier version of this
+      project has not are None, and `warnings` says so. `verdict` is `rejected` also of what the gate blessed and a
+      server did not serve.
 
     Raises:
       ConfigError: see `finished_run`; or the evaluation cannot be read.
