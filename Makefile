@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast lint format bench results-models peers lock clean
+.PHONY: help install demo serve test test-fast conformance lint format bench results-models gate-simulation peers lock clean
 
 PY := .venv/bin/python
 # What is on a screen should be what a test checks, and nothing else.
@@ -17,6 +17,10 @@ install:  ## .venv with exactly the tested packages; does nothing when it has th
 demo: install  ## Scanned digits of very unequal classes, end to end, in minutes; then the report.
 	.venv/bin/tailgan run configs/digits.yaml
 	.venv/bin/tailgan report --root runs/digits
+	@echo "Serve it, with a page at http://localhost:8501/: .venv/bin/tailgan serve --root runs/digits"
+
+serve: install  ## The newest run's generator over TensorFlow Serving's protocol, on this machine (docs/serving.md).
+	.venv/bin/tailgan serve --enable_batching
 
 test: install  ## All tests, the fast ones first.
 	$(PY) -m pytest -m "not e2e"
@@ -24,6 +28,10 @@ test: install  ## All tests, the fast ones first.
 
 test-fast: install  ## The tests that take seconds.
 	$(PY) -m pytest -m "not e2e"
+
+conformance: install  ## TensorFlow Serving's protocol; URL=http://host:8501 [GRPC=host:8500] [MODEL=gen] asks another server.
+	CONFORMANCE_URL="$(URL)" CONFORMANCE_GRPC="$(GRPC)" CONFORMANCE_MODEL="$(or $(MODEL),gen)" \
+		$(PY) -m pytest tests/conformance/test_conformance.py
 
 lint: install  ## ruff and mypy.
 	.venv/bin/ruff check .
@@ -34,11 +42,14 @@ format: install  ## The formatter, and the fixes that are safe.
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 
-bench: install peers  ## The benchmarks, each a table; downloads PyTorch to compare with.
-	@for file in benchmarks/{demo,ingest,startup,train_step,profile_step}.py; do echo "== $$file"; $(PY) "$$file" || exit 1; done
+bench: install peers  ## The benchmarks, each a table; downloads what they compare with.
+	@for file in benchmarks/{demo,ingest,startup,train_step,profile_step,metrics,serving}.py; do echo "== $$file"; $(PY) "$$file" || exit 1; done
 
 results-models: install  ## Every family of networks and every loss, trained on the digits: a table.
 	@$(PY) benchmarks/results_models.py
+
+gate-simulation: install  ## How often the gate errs, on Gaussian classes: two tables; takes hours.
+	@$(PY) benchmarks/gate_simulation.py
 
 peers: install  ## .venv-peers with what the benchmarks compare with.
 	@bash scripts/install.sh peers

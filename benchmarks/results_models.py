@@ -17,6 +17,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+sys.path.pop(0)  # this folder, whose metrics.py is another
+
 HOME = Path(__file__).resolve().parent.parent
 PREPARE = ["--set", "gan.steps=20", "--set", "gate.rules=[]"]
 PER_CLASS = 200  # generated images that a class is judged by
@@ -62,12 +64,14 @@ def trained(root: Path, options: dict) -> dict[str, float]:
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    from components.evaluator import figures
     from components.evaluator.judge import Judge
+    from metrics.frechet import frechet_distance
+    from metrics.kernel import kernel_distance
     from models import data, training
     from models.build import build_gan
     from models.dataset import DatasetInfo
-    from models.export import Generator, export_generator
+    from models.export import export_generator
+    from models.generator import Generator
     from models.options import GANOptions
 
     source, balanced = (
@@ -82,33 +86,34 @@ def trained(root: Path, options: dict) -> dict[str, float]:
         start = time.monotonic()
         training.train(gan, parsed, examples, 0, Path(folder))
         seconds = time.monotonic() - start
-        export_generator(gan.ema, f"{folder}/export", info)
+        export_generator(gan.ema, f"{folder}/export", info, {"steps": parsed.steps})
         generator = Generator(f"{folder}/export")
     judge = Judge(str(_artifact(root, "Judge/model/*/Format-Serving")))
     real_images, real_labels, _ = data.read_images(f"{source}/Split-eval/*", info)
-    real = judge.look(real_images, real_labels)
+    real = judge.look(real_images)[0]
 
-    def generated(labels: np.ndarray, first_seed: int) -> tuple[np.ndarray, figures.Judged]:
+    def generated(labels: np.ndarray, first_seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Images, their features, and which of them the judge takes for what was asked for."""
         images = generator.generate(labels, first_seed + np.arange(len(labels), dtype=np.int64))
-        return images, judge.look(images, labels)
+        features, probabilities = judge.look(images)
+        return images, features, probabilities.argmax(axis=1) == labels
 
-    whole = figures.whole(real, generated(real_labels, 0)[1])
+    _, whole, agrees = generated(real_labels, 0)
     labels = np.repeat(np.arange(len(info.classes), dtype=np.int64), PER_CLASS)
-    images, fake = generated(labels, len(real_labels))
-    classes = figures.per_class(real, fake, info.classes, seed=0)
+    images, made, right = generated(labels, len(real_labels))
+    classes = [(real_labels == label, labels == label) for label in range(len(info.classes))]
     rarest = np.argsort(info.counts["train"], kind="stable")[:TAIL]
-    ratios = [
-        _distance(images[labels == label]) / _distance(real_images[real_labels == label])
-        for label in range(len(info.classes))
-    ]
+    ratios = [_distance(images[fake]) / _distance(real_images[own]) for own, fake in classes]
     return {
         "steps": parsed.steps,
         "seconds": seconds,
-        "agreement": whole["label_agreement"],
-        "worst": min(row["label_agreement"] for row in classes.values()),
-        "fid": whole["fid"],
-        "kid": whole["kid"],
-        "tail_kid": float(np.mean([classes[info.classes[label]]["kid"] for label in rarest])),
+        "agreement": float(agrees.mean()),
+        "worst": min(float(right[fake].mean()) for _, fake in classes),
+        "fid": frechet_distance(real, whole),
+        "kid": kernel_distance(real, whole),
+        "tail_kid": float(
+            np.mean([kernel_distance(real[own], made[fake]) for own, fake in map(classes.__getitem__, rarest)])
+        ),
         "diversity": float(np.mean(ratios)),
     }
 

@@ -42,11 +42,10 @@ def figures(real: np.ndarray, fake: np.ndarray) -> dict[str, float]:
 
 def load_features(path: Path) -> np.ndarray:
     """The array `features` of an .npz file. Raises ValueError if there is none, or not of numbers [n, d]."""
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} is neither an .npz file with an array `{ARRAY}` [n, d] nor a folder of images")
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            raise ValueError(f"it holds a single array; save it by np.savez(file, {ARRAY}=array)")
-        with loaded as file:
+        with np.load(path, allow_pickle=False) as file:
             if ARRAY not in file:
                 raise ValueError(f"it has no array `{ARRAY}`; it has: {', '.join(file) or 'none'}")
             return checks.features(file[ARRAY], ARRAY)
@@ -87,7 +86,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if options.json:
-        print(json.dumps(result))
+        print(json.dumps(result, allow_nan=False))
     else:
         print(f"{len(real)} real, {len(fake)} generated, {real.shape[1]} features")
         for name, value in result.items():

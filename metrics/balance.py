@@ -15,8 +15,9 @@ class Balance:
     Attributes:
       wanted: images asked for, of each class.
       predicted: images that the judge gave each class.
-      kl: KL divergence of the wanted from the predicted distribution, in nats; >= 0, 0 for equal counts. Half an
-        image is added to every class of both, so that a class that is never seen makes it large and not infinite.
+      kl: KL divergence of the wanted from the predicted distribution, in nats; >= 0, 0 for equal counts. Biased
+        upwards, by about (K - 1) / 2m where predictions are drawn at random. Half an image is added to every class of
+        both (Krichevsky and Trofimov 1981), so that a class that is never seen makes it large and not infinite.
       dead: classes that were asked for and never seen.
     """
 

@@ -11,7 +11,7 @@ PROBABILITY_TOLERANCE = 1e-3
 def features(array: np.ndarray, name: str = "features", at_least: int = 2) -> np.ndarray:
     """Returns `array` as a C-contiguous array [n, d] of float32 or float64, without a copy where it is one already.
 
-    float32 stays what it is, to be widened a block at a time by the metrics, which all compute in float64.
+    float32 stays what it is, to be widened a block at a time by the metrics, which compute in float64.
 
     Args:
       array: [n, d] real numbers of any dtype, one row an image.
@@ -89,6 +89,20 @@ def labels(array: np.ndarray, classes: int, name: str = "labels") -> np.ndarray:
     if outside:
         raise ValueError(f"`{name}` has {outside} values outside 0..{classes - 1}")
     return values.astype(np.int64)
+
+
+def counts(array: np.ndarray, n: int, name: str) -> np.ndarray:
+    """Returns how often resamples hold each of n rows as float64 [R, n].
+
+    Raises:
+      ValueError: another shape; counts below 0, or NaN; a resample without rows.
+    """
+    values = np.asarray(array, dtype=np.float64)
+    if values.ndim != 2 or values.shape[1] != n:
+        raise ValueError(f"`{name}` has shape {values.shape}; allowed: [R, {n}], a column for each row")
+    if not (values >= 0).all() or not (values.sum(axis=1) > 0).all():
+        raise ValueError(f"`{name}` has counts below 0, or resamples without rows")
+    return values
 
 
 def fraction(value: float, name: str) -> None:

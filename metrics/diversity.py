@@ -24,14 +24,15 @@ def mean_pairwise_distance(features: np.ndarray) -> float:
 
 
 def diversity_ratio(real: np.ndarray, fake: np.ndarray) -> float | None:
-    """Mean pairwise distance of generated images over that of real ones.
+    """Mean pairwise distance of generated images over that of real ones (as Zhu et al. 2017 measure variety by LPIPS).
 
     Args:
       real: [n, d] images of one class, n >= 2; with several classes in it, it measures mostly their distance.
       fake: [m, d] of the same class, m >= 2.
 
     Returns:
-      >= 0: 1 for equal variety, 0 where all fakes are one image. None where all real images are equal.
+      >= 0: 1 for equal variety, 0 where all fakes are one image. Both means are unbiased; their ratio is biased upwards
+      by what the real mean varies, squared. None where all real images are equal.
 
     Raises:
       ValueError: as `checks.pair`.
@@ -54,6 +55,10 @@ def diversity_estimate(
       resamples: how many.
       seed: of the resamples.
 
+    Returns:
+      The ratio and its limits, which are None where so few real images differ that those of some resample do not; None
+      where all are equal.
+
     Raises:
       ValueError: as `checks.pair`; `confidence` outside (0, 1); `resamples` below 1.
     """
@@ -64,9 +69,9 @@ def diversity_estimate(
     random = np.random.default_rng(seed)
     of_fake = _mean_over_pairs(fake, resample_counts(len(fake), resamples, random))
     of_real = _mean_over_pairs(real, resample_counts(len(real), resamples, random))
-    known = of_real > 0  # A resample can hold equal images only.
-    ratios = of_fake[known] / of_real[known]
-    return Estimate(value, *percentile_interval(ratios, min(len(real), len(fake)), confidence))
+    if not of_real.all():
+        return Estimate(value)
+    return Estimate(value, *percentile_interval(of_fake / of_real, min(len(real), len(fake)), confidence))
 
 
 def _constant(x: np.ndarray) -> bool:

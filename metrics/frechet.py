@@ -45,7 +45,14 @@ class Statistics:
 
     @classmethod
     def of(cls, features: np.ndarray) -> "Statistics":
-        """Statistics of features [n, d], n >= 1. Raises ValueError as `checks.features`."""
+        """Statistics of a set.
+
+        Args:
+          features: [n, d], n >= 1; float32 is widened a block at a time.
+
+        Raises:
+          ValueError: as `checks.features`.
+        """
         x = checks.features(features, at_least=1)
         mean = x.mean(axis=0, dtype=np.float64)
         scatter = np.zeros((x.shape[1], x.shape[1]))
@@ -84,7 +91,7 @@ def frechet_distance(real: np.ndarray, fake: np.ndarray) -> float:
       fake: [m, d], m >= 2.
 
     Returns:
-      >= 0, in squared units of the features; 0 for equal means and covariances.
+      >= 0, in squared units of the features; 0 for equal means and covariances. Biased upwards in n and m.
 
     Raises:
       ValueError: as `checks.pair`.
@@ -95,7 +102,19 @@ def frechet_distance(real: np.ndarray, fake: np.ndarray) -> float:
 
 
 def statistics_distance(a: Statistics, b: Statistics) -> float:
-    """FID from statistics, each of at least 2 rows; >= 0. Raises ValueError if n < 2 or the dimensions differ."""
+    """FID from statistics, such as of features that come in batches.
+
+    Args:
+      a: of n >= 2 rows in d dimensions.
+      b: of m >= 2 rows in as many dimensions.
+
+    Returns:
+      >= 0, as `frechet_distance`, and with its bias in n. With n <= d that one has more digits: here the covariance's
+      rank has to be found from rounded numbers.
+
+    Raises:
+      ValueError: fewer than 2 rows; the dimensions differ.
+    """
     _check_dimensions(a, b)
     return _distance(a.mean - b.mean, _covariance_root(a.covariance), _covariance_root(b.covariance))
 

@@ -19,6 +19,9 @@ MIN_CELL = 10
 def closest_record_ratio(train: np.ndarray, held_out: np.ndarray, fake: np.ndarray) -> float | None:
     """Mean distance of fakes to their nearest training image, over that of held-out real images.
 
+    The "distance to the closest record" of Park et al. 2018 (table-GAN), with the unit that honest images set. Both
+    distances shrink as t grows, so that the ratio has no bias in t where fakes are as new as unseen images.
+
     Args:
       train: [t, d] unique training images, t >= 1.
       held_out: [n, d] real images that are not in `train`, n >= 1.
@@ -39,8 +42,8 @@ def closest_record_ratio(train: np.ndarray, held_out: np.ndarray, fake: np.ndarr
 def authenticity(train: np.ndarray, fake: np.ndarray) -> float:
     """Part of the fakes that are further from their nearest training image than that is from its own nearest one.
 
-    Alaa et al. 2022, section 3.2. Unseen real images score about 1/2 and not 1, depending on their number: compare
-    with `authenticity(train, held_out)`.
+    Alaa et al. 2022, section 3.2. Unseen real images score about 1/2 and not 1, depending on t and d but not on m:
+    compare with `authenticity(train, held_out)`.
 
     Args:
       train: [t, d] unique training images, t >= 2.

@@ -30,12 +30,15 @@ class Prdc:
 def prdc(real: np.ndarray, fake: np.ndarray, nearest_k: int = 5) -> Prdc:
     """The four figures, with the strict inequalities of the authors' own package; memory is flat in n and m.
 
-    All depend on n and m: compare at equal numbers.
+    All are biased in n and m, for the balls shrink as sets grow: compare at equal numbers.
 
     Args:
       real: [n, d], n > nearest_k.
       fake: [m, d], m > nearest_k.
       nearest_k: k, at least 1.
+
+    Returns:
+      Counts over counts, as exact as the distances are: float64, also of float32 features.
 
     Raises:
       ValueError: as `checks.pair`; `nearest_k` below 1.

@@ -141,7 +141,7 @@ def build_gan(
             adversarial_loss(options.loss),
             build_terms(
                 options.terms,
-                Setting(classes, discriminator, partial(helper, directory, data, classes, seed)),
+                Setting(classes, discriminator, partial(helper, directory, data, classes, seed, options.helper_steps)),
             ),
             build_augmentation(options.augment, data.image_shape, rare),
             ema_decay=options.ema_decay,

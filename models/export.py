@@ -1,157 +1,96 @@
-"""A trained generator as a SavedModel that a stock TensorFlow Serving takes, and the way back."""
+"""A trained generator as a SavedModel that a stock TensorFlow Serving takes; models/generator.py is the way back."""
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from models.data import decode, to_uint8
 from models.dataset import DatasetInfo
 from models.files import write_whole
+from models.signatures import MAX_TRUNCATION, Filter, GeneratorModule
+from models.warmup import write_warmup
 
-METADATA_FILE = "assets.extra/tailgan.json"  # TensorFlow Serving leaves `assets.extra` alone
-SIGNATURE = "serving_default"
-OK = "ok"
-
-
-class GeneratorModule(tf.Module):
-    """A generator with the signature of an exported one."""
-
-    def __init__(self, generator: keras.Model, classes: int):
-        """Takes a generator of `models.networks.build_networks` and the number of its classes."""
-        super().__init__()
-        self.generator = generator
-        self.classes = classes
-        vector = [tf.TensorSpec([None], tf.int64, name=name) for name in ("label", "seed")]
-        self.generate = tf.function(self._generate, input_signature=vector)
-
-    def _generate(self, label: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Row i of the answer depends on row i of the question alone; an unknown label spoils only its own row.
-
-        Args:
-          label: int64 [n], 0..K-1.
-          seed: int64 [n], any value.
-
-        Returns:
-          `image_bytes` (PNG, string [n]; empty where the status is not `ok`) and `status` (string [n]).
-        """
-        with tf.control_dependencies(
-            [tf.debugging.assert_equal(tf.size(label), tf.size(seed), "label and seed differ in length")]
-        ):
-            known = (label >= 0) & (label < self.classes)
-        # One row more than was asked for, because convolutions and the PNG encoder do not take a batch of none.
-        rows = tf.concat([tf.where(known, label, 0), [0]], axis=0), tf.concat([seed, [0]], axis=0)
-        images = self.generator([self._latent(rows[1]), rows[0]], training=False)
-        png = tf.io.encode_png(to_uint8(images))[:-1]
-        reason = tf.strings.join(["unknown label ", tf.strings.as_string(label), f": allowed 0..{self.classes - 1}"])
-        return {"image_bytes": tf.where(known, png, ""), "status": tf.where(known, OK, reason)}
-
-    def _latent(self, seeds: tf.Tensor) -> tf.Tensor:
-        """z [n, latent_dim] of seeds [n]."""
-        spec = tf.TensorSpec([self.generator.inputs[0].shape[1]], tf.float32)
-
-        def normal(seed: tf.Tensor) -> tf.Tensor:
-            # The algorithm is named, for devices differ in their default.
-            return tf.random.stateless_normal(spec.shape, tf.stack([seed, 0]), alg="philox")
-
-        return tf.map_fn(normal, seeds, fn_output_signature=spec)
+METADATA_FILE = "assets.extra/tailgan.json"  # TensorFlow Serving leaves `assets.extra` alone, but for the warm-up
 
 
-def export_generator(generator: keras.Model, path: str, info: DatasetInfo) -> None:
-    """Writes a SavedModel with the signature `serving_default`, and `assets.extra/tailgan.json`.
+def export_generator(
+    generator: keras.Model,
+    path: str,
+    info: DatasetInfo,
+    training: Mapping[str, Any],
+    image_filter: Filter | None = None,
+) -> None:
+    """Writes a SavedModel with the signatures of `models.signatures`, a warm-up, and `assets.extra/tailgan.json`.
 
-    The JSON holds `classes`, `image_shape`, `data` (the data's fingerprint) and `fingerprint` (the generator's own).
+    The JSON holds
+      `classes`, `image_shape` and `latent_dim`;
+      `signatures`: {name: {input: what a row of it may be, in the words of JSON Schema}};
+      `filter`: `candidates`, `threshold` and the helper's `accuracy`; null where there is none;
+      `data`: the fingerprint of the data;
+      `training`: figures of the training;
+      `fingerprint`: of all that answers depend on.
 
     Args:
       generator: as `models.networks.build_networks` makes it.
       path: directory of the SavedModel.
       info: of the data it was trained on.
+      training: figures of the training, to be written down.
+      image_filter: of the signature `filtered`; without it, there is none.
     """
-    module = GeneratorModule(generator, len(info.classes))
-    tf.saved_model.save(module, path, signatures={SIGNATURE: module.generate})
+    module = GeneratorModule(generator, info.classes, image_filter)
+    tf.saved_model.save(module, path, signatures=module.functions())
     metadata = {
         "classes": info.classes,
         "image_shape": info.image_shape,
+        "latent_dim": module.latent_dim,
+        "signatures": _inputs(module),
+        "filter": image_filter
+        and {
+            "candidates": image_filter.candidates,
+            "threshold": image_filter.threshold,
+            "accuracy": image_filter.accuracy,
+        },
         "data": info.fingerprint,
-        "fingerprint": _fingerprint(generator, info.classes),
+        "training": training,
+        "fingerprint": _fingerprint(generator, module),
     }
     file = Path(path) / METADATA_FILE
     file.parent.mkdir(exist_ok=True)
-    write_whole(file, json.dumps(metadata, indent=2))
+    write_warmup(Path(path), module)
+    write_whole(file, json.dumps(metadata, indent=2, allow_nan=False))
 
 
-def _fingerprint(generator: keras.Model, classes: tuple[str, ...]) -> str:
-    """Identity of a generator: a hex digest over its class names and weights."""
-    digest = hashlib.sha256(json.dumps(classes).encode())
-    for weight in generator.get_weights():
+def _inputs(module: GeneratorModule) -> dict[str, dict[str, Any]]:
+    """What each signature takes: {signature: {input: JSON Schema of one row}}."""
+    allowed = {
+        "label": {"type": "integer", "minimum": 0, "maximum": len(module.classes) - 1},
+        "seed": {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1},
+        "name": {"enum": list(module.classes)},
+        "truncation": {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_TRUNCATION},
+        "z": {
+            "type": "array", "items": {"type": "number"}, "minItems": module.latent_dim, "maxItems": module.latent_dim
+        },
+    }  # fmt: skip
+    return {
+        name: {spec.name: allowed[spec.name] for spec in function.input_signature}
+        for name, function in module.functions().items()
+    }
+
+
+def _fingerprint(generator: keras.Model, module: GeneratorModule) -> str:
+    """Hex digest over what decides the answers: class names, signatures, weights, and the filter if there is one."""
+    described: list[Any] = [list(module.classes), _inputs(module)]
+    weights = generator.get_weights()
+    if module.filter:
+        described += [module.filter.candidates, module.filter.threshold]
+        weights += module.filter.helper.get_weights()
+    digest = hashlib.sha256(json.dumps(described).encode())
+    for weight in weights:
         digest.update(f"{weight.dtype}{weight.shape}".encode())
         digest.update(np.ascontiguousarray(weight).data)
     return digest.hexdigest()
-
-
-class Generator:
-    """An exported generator, called through its signature, as a server would.
-
-    Attributes:
-      path: directory of the SavedModel.
-      classes: class names, by label.
-      image_shape: (H, W, C).
-      fingerprint: identity of the generator: equal for equal classes and weights.
-    """
-
-    def __init__(self, path: str):
-        """Loads a SavedModel.
-
-        Raises:
-          OSError: if there is none.
-          ValueError: if it is not one of `export_generator`.
-        """
-        self.path = path
-        model = tf.saved_model.load(path)
-        signature = model.signatures.get(SIGNATURE)
-        inputs = signature.structured_input_signature[1].keys() if signature else set()
-        if (
-            signature is None
-            or {"label", "seed"} != inputs
-            or {"image_bytes", "status"} - signature.structured_outputs.keys()
-        ):
-            raise ValueError(f"{path}: no signature `{SIGNATURE}` from label and seed to image_bytes and status")
-        file = Path(path) / METADATA_FILE
-        if not file.is_file():
-            raise ValueError(f"{path}: no {METADATA_FILE}, which names the classes")
-        metadata = json.loads(file.read_text(encoding="utf-8"))
-        self.classes: tuple[str, ...] = tuple(metadata["classes"])
-        self.image_shape: tuple[int, int, int] = tuple(metadata["image_shape"])
-        self.fingerprint: str = metadata["fingerprint"]
-        self._model = model  # keeps the variables that the signature uses
-        self._signature = signature
-
-    def generate(self, labels: np.ndarray, seeds: np.ndarray, batch_size: int = 256) -> np.ndarray:
-        """uint8 [n, H, W, C] for labels and seeds, int [n] each; raises as `generate_png` does."""
-        images = np.empty((len(labels), *self.image_shape), np.uint8)
-        for row, png in enumerate(self._pngs(labels, seeds, batch_size)):
-            images[row] = decode(png, self.image_shape)
-        return images
-
-    def generate_png(self, labels: np.ndarray, seeds: np.ndarray, batch_size: int = 256) -> list[bytes]:
-        """PNG files for labels and seeds, int [n] each.
-
-        Raises:
-          ValueError: if there are not as many seeds as labels, or a label is not known.
-        """
-        return list(self._pngs(labels, seeds, batch_size))
-
-    def _pngs(self, labels: np.ndarray, seeds: np.ndarray, batch_size: int) -> Iterator[bytes]:
-        if len(labels) != len(seeds):
-            raise ValueError(f"{len(labels)} labels, but {len(seeds)} seeds")
-        for start in range(0, len(labels), batch_size):
-            label, seed = (tf.constant(column[start : start + batch_size], tf.int64) for column in (labels, seeds))
-            answer = self._signature(label=label, seed=seed)
-            faults = [status.decode() for status in answer["status"].numpy() if status.decode() != OK]
-            if faults:
-                raise ValueError(f"{self.path}: {faults[0]}")
-            yield from answer["image_bytes"].numpy()

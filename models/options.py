@@ -74,6 +74,25 @@ class MonitorOptions(BaseModel):
     )
 
 
+class FilterOptions(BaseModel):
+    """The signature `filtered`: only images that the helper classifier takes for what was asked for; or null."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    candidates: int = Field(8, ge=1, le=64, description="Images drawn for one request at most.")
+    threshold: float = Field(
+        0.5, ge=0, lt=1, description="Least probability of the class asked for, which must be the likeliest too."
+    )
+
+
+class ExportOptions(BaseModel):
+    """What the exported generator offers to callers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    filter: FilterOptions | None = Field(FilterOptions(), description=FilterOptions.__doc__)
+
+
 def _own_values(key: str) -> str:
     """What the families take for a key that is empty, in words."""
     return "When empty: " + ", ".join(f"{getattr(own, key)} for `{name}`" for name, own in FAMILIES.items()) + "."
@@ -114,6 +133,11 @@ class GANOptions(BaseModel):
     )
     terms: TermsOptions = Field(TermsOptions(), description=TermsOptions.__doc__)
     augment: AugmentOptions = Field(AugmentOptions(), description=AugmentOptions.__doc__)
+    helper_steps: int = Field(
+        400,
+        ge=1,
+        description="Training steps of the helper classifier, for `terms.class_balance` and `export.filter`.",
+    )
     missing: Literal["interpolate", "mask"] = Field(
         "interpolate",
         description="Missing pixels: filled from their neighbours before training, or hidden in generated images as "
@@ -162,6 +186,8 @@ class GANOptions(BaseModel):
     cache_megabytes: int = Field(
         2048, ge=0, description="Training images are decoded once and kept in memory up to so much; beyond, streamed."
     )
+
+    export: ExportOptions = Field(ExportOptions(), description=ExportOptions.__doc__)
 
     @model_validator(mode="after")
     def _networks_fit_together(self) -> "GANOptions":

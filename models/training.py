@@ -10,14 +10,16 @@ from typing import Any
 
 from models.build import batch_size, build_gan
 from models.callbacks import HISTORY_FILE, Checkpoint, Progress, StopOnNaN, steps_per_call
-from models.data import TrainingData, read
+from models.data import Examples, TrainingData, read
 from models.dataset import DatasetInfo
 from models.export import export_generator
 from models.files import write_whole
 from models.gan import GAN
+from models.helper import accuracy, helper
 from models.monitor import Monitor
 from models.options import GANOptions
 from models.samples import at_hand
+from models.signatures import Filter
 from models.stream import training_data
 
 IDENTITY_FILE = "training.json"
@@ -102,9 +104,11 @@ def _fit(
 def identity(
     options: GANOptions, data: TrainingData, hyperparameters: dict[str, Any], seed: int, code: str
 ) -> dict[str, Any]:
-    """All that decides how a training goes, as JSON; how often it is saved or looked at does not."""
+    """All that decides how a training goes, as JSON; how often it is saved or looked at and what is exported do not."""
     return {
-        "options": options.model_dump(mode="json", exclude={"checkpoint_every", "keep_checkpoints", "monitor"}),
+        "options": options.model_dump(
+            mode="json", exclude={"checkpoint_every", "keep_checkpoints", "monitor", "export"}
+        ),
         "data": data.fingerprint(),
         "hyperparameters": hyperparameters,
         "seed": seed,
@@ -122,6 +126,19 @@ def training_directory(root: Path, identity: dict[str, Any]) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     write_whole(directory / IDENTITY_FILE, text)
     return directory
+
+
+def build_filter(
+    options: GANOptions, data: TrainingData, heldout: Examples, classes: int, seed: int, directory: Path
+) -> Filter | None:
+    """What the options say of the signature `filtered`; trains its helper, unless it lies in the directory."""
+    chosen = options.export.filter
+    if chosen is None:
+        return None
+    network = helper(directory, data, classes, seed, options.helper_steps)
+    recognized = accuracy(network, heldout)
+    log.info("the helper classifier recognizes %.1f %% of the held-out images", 100 * recognized)
+    return Filter(network, chosen.candidates, chosen.threshold, recognized)
 
 
 def run_fn(fn_args: Any) -> None:
@@ -149,4 +166,5 @@ def run_fn(fn_args: Any) -> None:
     model_run.mkdir(parents=True, exist_ok=True)
     shutil.copy(directory / HISTORY_FILE, model_run / HISTORY_FILE)
     monitor.publish(model_run)
-    export_generator(gan.ema, fn_args.serving_model_dir, info)
+    chosen = build_filter(options, data, heldout, len(info.classes), seed, directory)
+    export_generator(gan.ema, fn_args.serving_model_dir, info, {"steps": options.steps}, chosen)

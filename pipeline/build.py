@@ -9,12 +9,14 @@ from tfx.dsl.components.base import executor_spec
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration import pipeline
 from tfx.proto import pusher_pb2
+from tfx.utils import path_utils
 
 from components.data_guard.component import DataGuard
 from components.evaluator.component import Evaluator
 from components.example_gen.component import ExampleGen
 from components.pusher import executor
 from components.rebalancer.component import Rebalancer
+from components.serving_validator.component import ServingValidator
 from pipeline.code_version import code_version
 from pipeline.config import Config
 from pipeline.root import ARTIFACTS
@@ -46,6 +48,61 @@ def _validation(config: Config, examples: Any) -> list[BaseNode]:
     return [statistics, schema, validator, guard]
 
 
+def _serving_validation(config: Config, model: Any, blessing: Any) -> ServingValidator | None:
+    """The node that calls the generator in a server before it is pushed; None if the configuration wants none."""
+    options = config.serving.validation
+    if options.server == "none":
+        return None
+    return ServingValidator(
+        model=model,
+        model_blessing=blessing,
+        options=options.model_dump_json(),
+        code_version=code_version("components.serving_validator.executor", "serving.__main__"),
+    )
+
+
+def cache_dir(root: str) -> str:
+    """Directory of what the Evaluator keeps of real images from one run to the next."""
+    return str(Path(root) / "cache")
+
+
+def looking_version() -> str:
+    """Hash of the sources behind what is kept there."""
+    return code_version("components.evaluator.looking")
+
+
+def exported(uri: str) -> str:
+    """Directory of the SavedModel in a Model artifact."""
+    return path_utils.serving_model_path(uri)
+
+
+def _up_to_the_judge(config: Config) -> list[BaseNode]:
+    """The nodes that real images and a judge of them take; ExampleGen comes first, the Judge last."""
+    example_gen = ExampleGen(
+        options=config.data.model_dump_json(), code_version=code_version("components.example_gen.executor")
+    )
+    examples = example_gen.outputs["examples"]
+    validation = _validation(config, examples)
+    judge = _trainer("Judge", "models.judge.run_fn", config.classifier, {"seed": config.seed}, examples=examples)
+    judge.add_upstream_node(validation[-1])
+    return [example_gen, *validation, judge]
+
+
+def _pipeline(config: Config, root: str, nodes: list[BaseNode]) -> pipeline.Pipeline:
+    return pipeline.Pipeline(
+        pipeline_name=config.name,
+        pipeline_root=str(Path(root) / ARTIFACTS),
+        components=nodes,
+        enable_cache=True,
+        beam_pipeline_args=config.beam.pipeline_args(),
+    )
+
+
+def create_judge_pipeline(config: Config, root: str) -> pipeline.Pipeline:
+    """The part of `create_pipeline` that ends with the judge; the two share what is cached."""
+    return _pipeline(config, root, _up_to_the_judge(config))
+
+
 def create_pipeline(config: Config, root: str) -> pipeline.Pipeline:
     """The pipeline of one experiment.
 
@@ -53,18 +110,14 @@ def create_pipeline(config: Config, root: str) -> pipeline.Pipeline:
       config: the experiment.
       root: directory of everything the pipeline writes; absolute.
     """
-    example_gen = ExampleGen(
-        options=config.data.model_dump_json(), code_version=code_version("components.example_gen.executor")
-    )
+    example_gen, *validation, judge = _up_to_the_judge(config)
     examples = example_gen.outputs["examples"]
-    validation = _validation(config, examples)
-    guard = validation[-1]
     rebalancer = Rebalancer(
         examples=examples,
         options=config.rebalance.model_dump_json(),
         code_version=code_version("components.rebalancer.executor"),
     )
-    judge = _trainer("Judge", "models.judge.run_fn", config.classifier, {"seed": config.seed}, examples=examples)
+    rebalancer.add_upstream_node(validation[-1])
     gan = _trainer(
         "GAN",
         "models.training.run_fn",
@@ -73,28 +126,25 @@ def create_pipeline(config: Config, root: str) -> pipeline.Pipeline:
         examples=rebalancer.outputs["examples"],
         hyperparameters=rebalancer.outputs["hyperparameters"],
     )
-    for node in (rebalancer, judge):
-        node.add_upstream_node(guard)
     evaluator = Evaluator(
         examples=examples,
         model=gan.outputs["model"],
         judge=judge.outputs["model"],
         options=config.gate.model_dump_json(),
         serving_dir=serving_dir(root, config),
+        cache_dir=cache_dir(root),
+        looking_version=looking_version(),
         code_version=code_version("components.evaluator.executor"),
     )
+    validator = _serving_validation(config, gan.outputs["model"], evaluator.outputs["blessing"])
     pusher = Pusher(
         model=gan.outputs["model"],
         model_blessing=evaluator.outputs["blessing"],
+        infra_blessing=validator and validator.outputs["blessing"],
         push_destination=pusher_pb2.PushDestination(
             filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=serving_dir(root, config))
         ),
         custom_executor_spec=executor_spec.ExecutorClassSpec(executor.Executor),
     )
-    return pipeline.Pipeline(
-        pipeline_name=config.name,
-        pipeline_root=str(Path(root) / ARTIFACTS),
-        components=[example_gen, *validation, judge, rebalancer, gan, evaluator, pusher],
-        enable_cache=True,
-        beam_pipeline_args=config.beam.pipeline_args(),
-    )
+    nodes = [example_gen, *validation, judge, rebalancer, gan, evaluator]
+    return _pipeline(config, root, [*nodes, *([validator] if validator else []), pusher])

@@ -24,8 +24,9 @@ from pipeline.config import ConfigError
 from pipeline.root import check_readable
 
 ARTIFACTS, CHECKPOINTS, LOGS, VERSIONS, LEFTOVERS = "artifacts", "checkpoints", "logs", "pushed versions", "leftovers"
-KINDS = (ARTIFACTS, CHECKPOINTS, VERSIONS, LOGS, LEFTOVERS)
-FOLDERS = ("artifacts", "checkpoints", "logs", "serving")
+CACHE = "cache"
+KINDS = (ARTIFACTS, CHECKPOINTS, VERSIONS, LOGS, CACHE, LEFTOVERS)
+FOLDERS = ("artifacts", "cache", "checkpoints", "logs", "serving")
 # No run is at work while the lock is held, so whatever is temporary was left by one that was killed.
 TEMPORARY = (
     "artifacts/*/.system/executor_execution/*/.temp",
@@ -33,12 +34,14 @@ TEMPORARY = (
     "artifacts/*/*/.tmp*",
     "artifacts/*/*/*/.tmp*",
     "checkpoints/.tmp*",
+    "cache/features/.*",
     "serving/*/.tmp*",
     "serving/*/.incoming",
     scratch.FOLDER,
     "artifacts.old-*",  # of a metadata store that is no more
 )
 OUTPUTS = "artifacts/*/[!.]*/[!.]*"  # node, output, execution
+CACHED = "cache/features/[!.]*"
 REMOVED = ".tmp-removed-"
 
 _ARTIFACT, _EXECUTION = metadata_store_pb2.Artifact, metadata_store_pb2.Execution
@@ -180,7 +183,9 @@ def plan(root: Path, store: Any, keep: int) -> Plan:
     goes += [(ARTIFACTS, path) for path in outputs]
     goes += [(CHECKPOINTS, path) for path in _old_checkpoints(root, history, used)]
     goes += [(VERSIONS, path) for path in _old_versions(root, keep)]
-    goes += [(LOGS, path) for path in _old_logs(root, newest[0].create_time_since_epoch)]
+    since = newest[0].create_time_since_epoch
+    goes += [(LOGS, path) for path in _last_used_before(root.glob("logs/*.log"), since)]
+    goes += [(CACHE, path) for path in _last_used_before(root.glob(CACHED), since)]
     goes = [(kind, path) for kind, path in goes if _is_ours(root, path)]
     gone = {path for _, path in goes}
     stays = [(kind, path) for kind, path in _all(root) if path not in gone]
@@ -238,15 +243,15 @@ def _old_versions(root: Path, keep: int) -> Iterator[Path]:
         yield from (path for path in versions if complete and int(path.name) < complete[-keep:][0])
 
 
-def _old_logs(root: Path, since: int) -> Iterator[Path]:
-    """Logs last written before a time in milliseconds."""
-    return (path for path in root.glob("logs/*.log") if path.lstat().st_mtime * 1000 < since)
+def _last_used_before(paths: Iterable[Path], since: int) -> Iterator[Path]:
+    """Files whose time, in milliseconds, is before another; a log is written, and what is kept of images is touched."""
+    return (path for path in paths if path.lstat().st_mtime * 1000 < since)
 
 
 def _all(root: Path) -> Iterator[tuple[str, Path]]:
     """Everything of the kinds that may be removed."""
-    patterns = ((ARTIFACTS, OUTPUTS), (CHECKPOINTS, "checkpoints/[!.]*"), (LOGS, "logs/*.log"))
-    for kind, pattern in (*patterns, (VERSIONS, "serving/[!.]*/[!.]*")):
+    patterns = ((ARTIFACTS, OUTPUTS), (CHECKPOINTS, "checkpoints/[!.]*"), (LOGS, "logs/*.log"), (CACHE, CACHED))
+    for kind, pattern in (*patterns, (VERSIONS, "serving/[!.]*/[!.]*/")):  # the history is no version
         for path in root.glob(pattern):
             yield kind, path
 

@@ -12,9 +12,11 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pipeline import cli_kubeflow, screen
 from pipeline.version import version
+from serving.flags import add_flags
 
 RUNS = Path("runs")
 
@@ -30,8 +32,8 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
         return sub
 
-    def config_arguments(sub: argparse.ArgumentParser) -> None:
-        sub.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file, such as configs/digits.yaml")
+    def config_arguments(sub: argparse.ArgumentParser, name: str = "config", **options: Any) -> None:
+        sub.add_argument(name, type=Path, metavar="CONFIG", help="a YAML file, such as configs/digits.yaml", **options)
         sub.add_argument(
             "--set",
             action="append",
@@ -49,6 +51,14 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--root", type=Path, help="directory of everything written; runs/<name of the file> if not given")
     run.add_argument("--resume", action="store_true", help="refuse to run if the newest run had another configuration")
     run.add_argument("--verbose", action="store_true", help="show the logs of TFX, TensorFlow and Beam")
+    evaluate = command("evaluate", "Judge any generator, or a folder of images, as a run judges its own; push nothing.")
+    judged = evaluate.add_mutually_exclusive_group(required=True)
+    judged.add_argument("--model", type=Path, metavar="DIR", help="a SavedModel with the signature of a generator")
+    judged.add_argument("--images", type=Path, metavar="DIR", help="a folder of generated images, laid out as CLASS/*")
+    config_arguments(evaluate, "--config", required=True)
+    evaluate.add_argument("--root", type=Path, help="as of `run`: what is cached there is re-used")
+    evaluate.add_argument("--verbose", action="store_true", help="show the logs of TFX, TensorFlow and Beam")
+    evaluate.add_argument("--json", action="store_true", help="print the evaluation as one JSON object")
     config_arguments(command("config", "Print the resolved configuration."))
     model = command("model", "Show the networks that a configuration makes, and what they cost.")
     config_arguments(model)
@@ -58,12 +68,20 @@ def _parser() -> argparse.ArgumentParser:
     for name, help in (("status", "Show how far the newest run is."), ("report", "Show the result of the newest run.")):
         sub = command(name, help)
         root_argument(sub)
-        sub.add_argument("--json", action="store_true", help="print one JSON object")
+        form = sub.add_mutually_exclusive_group()
+        form.add_argument("--json", action="store_true", help="print one JSON object")
+        if name == "report":
+            form.add_argument("--markdown", action="store_true", help="print Markdown, for a pull request or a wiki")
 
     sample = command("sample", "Make images with a pushed generator; equal arguments give equal bytes.")
     source = sample.add_mutually_exclusive_group()
     root_argument(source)
     source.add_argument("--model", type=Path, help="directory of an exported generator")
+    source.add_argument(
+        "--endpoint",
+        metavar="URL",
+        help="a served generator: grpc://HOST:PORT or http(s)://HOST:PORT, and /MODEL if its name is not generator",
+    )
     sample.add_argument(
         "--label", action="append", default=[], metavar="NAME|INDEX", help="class; may be repeated; all if not given"
     )
@@ -72,6 +90,10 @@ def _parser() -> argparse.ArgumentParser:
     sample.add_argument(
         "--out", type=Path, required=True, metavar="FILE.png|DIR", help="a grid, or a directory of images"
     )
+
+    serve = command("serve", "Serve a pushed generator, or any models, over TensorFlow Serving's protocol.")
+    root_argument(serve)
+    add_flags(serve)
 
     doctor = command("doctor", "Check whether this machine and installation can run a pipeline, and say what to do.")
     doctor.add_argument("--root", type=Path, default=RUNS, help="directory to be written to (default: runs)")
@@ -128,6 +150,26 @@ def _run(args: argparse.Namespace) -> int:
     return local.EXIT_CODES[state.outcome]
 
 
+def _evaluate(args: argparse.Namespace) -> int:
+    from pipeline.config import load, locate
+
+    config = load(args.config, args.overrides)
+    root = args.root or RUNS / args.config.stem
+    from pipeline import evaluate
+
+    locate_key = functools.partial(locate, args.config, args.overrides)
+    what = evaluate.Judged(args.model or args.images, is_folder=args.images is not None)
+    try:
+        document = evaluate.evaluate(what, config, root, locate_key, verbose=args.verbose, quiet=args.json)
+    except evaluate.Failed as failure:
+        if args.debug:
+            traceback.print_exc()
+        _complain(str(failure))
+        return 1
+    print(json.dumps(document, indent=2, allow_nan=False) if args.json else evaluate.summary(document))
+    return 0 if document["blessed"] else 3
+
+
 def _config(args: argparse.Namespace) -> int:
     from pipeline.config import load
 
@@ -155,6 +197,7 @@ def _model(args: argparse.Namespace) -> int:
 
 
 def _status(args: argparse.Namespace) -> int:
+    from pipeline import serving_validation
     from pipeline.config import ConfigError
     from pipeline.lock import holder
     from pipeline.record import RunRecord
@@ -182,6 +225,8 @@ def _status(args: argparse.Namespace) -> int:
         print(f"  {node.state:<9} {node_id:<{max(map(len, record.nodes))}} {seconds}".rstrip())
     if record.error:
         print(record.error)
+    for reason in serving_validation.reasons(record):
+        print(reason)
     return 0
 
 
@@ -193,6 +238,11 @@ def _report(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(collected, indent=2))
         return 0
+    if args.markdown:
+        from pipeline import report_markdown
+
+        print(report_markdown.render(collected), end="")
+        return 0
     from pipeline import report
 
     print(report.summary(collected))
@@ -203,10 +253,24 @@ def _report(args: argparse.Namespace) -> int:
 def _sample(args: argparse.Namespace) -> int:
     from pipeline import sample
 
-    model = args.model or sample.model_dir(_root(args.root))
-    for path in sample.sample(model, args.label, args.count, args.seed, args.out):
+    wanted = args.label, args.count, args.seed
+    if args.endpoint:
+        images = sample.of_endpoint(args.endpoint, *wanted)
+    else:
+        images = sample.of_model(args.model or sample.model_dir(_root(args.root)), *wanted)
+    for path in sample.write(images, args.count, args.out):
         print(path)
     return 0
+
+
+def _serve(args: argparse.Namespace) -> int:
+    from pipeline import serve
+    from pipeline.config import ConfigError
+
+    named = [f"--{flag}" for flag in ("model_name", "model_base_path", "model_config_file") if getattr(args, flag)]
+    if args.root and named:
+        raise ConfigError(f"--root serves what its runs push: it does not go with {named[0]}")
+    return serve.serve(args, None if named else _root(args.root))
 
 
 def _doctor(args: argparse.Namespace) -> int:
@@ -253,11 +317,13 @@ def _clean(args: argparse.Namespace) -> int:
 
 _COMMANDS = {
     "run": _run,
+    "evaluate": _evaluate,
     "config": _config,
     "model": _model,
     "status": _status,
     "report": _report,
     "sample": _sample,
+    "serve": _serve,
     "doctor": _doctor,
     "clean": _clean,
     **cli_kubeflow.COMMANDS,

@@ -44,9 +44,9 @@ def _imports(module: str) -> frozenset[str]:
     return frozenset(name for name in found if _file(name))
 
 
-def sources(module: str) -> list[Path]:
-    """Source files that `module` needs, itself among them, in order."""
-    reached, open_ends = set(), [module]
+def sources(*modules: str) -> list[Path]:
+    """Source files that modules need, themselves among them, in order."""
+    reached, open_ends = set(), [*modules]
     while open_ends:
         name = open_ends.pop()
         if name not in reached:
@@ -55,15 +55,15 @@ def sources(module: str) -> list[Path]:
     return sorted(path for path in map(_file, reached) if path)
 
 
-def code_version(module: str) -> str:
-    """Hex digest (16 characters) over the sources that `module` needs.
+def code_version(*modules: str) -> str:
+    """Hex digest (16 characters) over the sources that modules need, those of processes that a node starts among them.
 
     Raises:
-      ModuleNotFoundError: if it is not a module of this project.
+      ModuleNotFoundError: if one is not a module of this project.
     """
-    if _file(module) is None:
-        raise ModuleNotFoundError(f"no module `{module}` in {', '.join(PACKAGES)}")
+    if unknown := [module for module in modules if _file(module) is None]:
+        raise ModuleNotFoundError(f"no module `{unknown[0]}` in {', '.join(PACKAGES)}")
     digest = hashlib.sha256()
-    for path in sources(module):
+    for path in sources(*modules):
         digest.update(path.relative_to(HOME).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from components.evaluator.options import GateOptions
 from components.example_gen.options import DataOptions
 from components.rebalancer.options import RebalanceOptions
+from components.serving_validator.options import ValidationOptions
 from models.augment.options import check_operations
 from models.classifier_options import ClassifierOptions
 from models.options import GANOptions
@@ -52,10 +53,11 @@ class ServingOptions(BaseModel):
         pattern=r"^[A-Za-z0-9_.-]+$",
         description="Name of the served model; versions are pushed to `<root>/serving/<name>/<version>`.",
     )
+    validation: ValidationOptions = Field(ValidationOptions(), description=ValidationOptions.__doc__)
 
 
 class BeamOptions(BaseModel):
-    """What runs the Beam parts: ExampleGen, StatisticsGen and the Rebalancer."""
+    """What runs the Beam parts: ExampleGen, StatisticsGen, the Rebalancer and the Evaluator."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from components.evaluator.constants import EVALUATION_FILE
 from components.evaluator.served import what_serves
 from models.files import write_whole
-from pipeline import faults, lock, preflight, record, results
+from pipeline import faults, lock, preflight, record, results, serving_validation
 from pipeline import root as root_directory
 from pipeline.config import Config
 from pipeline.display import Display, log_everything, logs_to
@@ -124,7 +124,7 @@ def _outcome(state: record.RunRecord) -> record.Outcome:
     evaluation = state.output("Evaluator", "evaluation")
     assert evaluation is not None
     verdict = json.loads((evaluation / EVALUATION_FILE).read_text(encoding="utf-8"))["verdict"]
-    if verdict == "blessed":
+    if verdict == "blessed" and not serving_validation.is_refused(serving_validation.read(state)):
         return "pushed"
     return "already_serving" if verdict == "already_serving" else "not_blessed"
 

@@ -1,9 +1,11 @@
-"""What can be known of the data before TFX is loaded and a node is launched."""
+"""What can be known of data, files and commands before TFX is loaded and a node is launched."""
 
 from collections.abc import Callable
 
+from components.evaluator.features_options import check_weights
 from components.example_gen.sources import open_source
 from components.rebalancer.strategies import check_names
+from components.serving_validator.server import require_docker
 from models.errors import UserError
 from pipeline.config import Config, ConfigError
 
@@ -11,14 +13,15 @@ _KEYS = {"digits": "data.source", "tfds": "data.dataset", "image_folder": "data.
 
 
 def check(config: Config, where: Callable[[str], str]) -> None:
-    """Opens the source of the images, and holds the class names in the configuration against it.
+    """Opens the source of the images, holds the class names in the configuration against it, looks for what is named.
 
     Args:
       config: the experiment.
       where: from a key such as `data.root` to where it was read (see `pipeline.config.locate`).
 
     Raises:
-      ConfigError: with file and line, if the source is not there or not laid out as it should be, or a class is not.
+      ConfigError: with file and line, if the source is not there or not laid out as it should be, a class is not, a
+        file of weights is none, or Docker is asked for and is not there.
     """
     try:
         source = open_source(config.data)
@@ -28,5 +31,9 @@ def check(config: Config, where: Callable[[str], str]) -> None:
         ):
             if isinstance(value, dict):
                 check_names(value, source.classes, key)
+        if config.gate.features.weights:
+            check_weights(config.gate.features.weights)
+        if config.serving.validation.server == "docker":
+            require_docker()
     except UserError as fault:
         raise ConfigError(f"{where(fault.key or _KEYS[config.data.source])}: {fault}") from None

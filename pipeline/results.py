@@ -11,22 +11,34 @@ from components.evaluator.served import fingerprint, what_serves
 from models.alarms import alarms
 from models.dataset import DatasetInfo
 from models.options import MonitorOptions
+from pipeline import scorecard, serving_validation
 from pipeline.config import ConfigError
+from pipeline.history import versions
 from pipeline.record import RunRecord
+from serving.human_evaluation import FILE_NAME as HUMAN_EVALUATION_FILE
+from serving.human_evaluation import tally
 
 DISAGREEMENTS_FILE = "disagreements.npz"
 
 _COPIED = (
-    "verdict",
-    "blessed",
-    "reasons",
-    "rules",
-    "compared",
+    "served_version",
+    "best_version",
     "fid",
     "kid",
     "inception_score",
     "label_agreement",
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+    "c2st",
+    "intervals",
+    "balance",
+    "memorization",
     "null",
+    "features",
+    "judge",
+    "groups",
 )
 _WATCHED = (
     "d_train",
@@ -37,7 +49,36 @@ _WATCHED = (
     "diversity_worst",
     "diversity_by_class",
 )
-_PER_CLASS = ("eval_real", "kid", "null_kid", "label_agreement", "label_agreement_ratio", "judge_recall")
+_PER_CLASS = (
+    "eval_real",
+    "generated",
+    "group",
+    "kid",
+    "null_kid",
+    "kid_p",
+    "kid_relative",
+    "nearest_class",
+    "coverage",
+    "null_coverage",
+    "diversity",
+    "label_agreement",
+    "judge_recall",
+    "label_agreement_ratio",
+    "closest_record_ratio",
+    "memorization_p",
+    "looks_like",
+    "looks_like_part",
+    "enough_data",
+    "smallest_kid_relative",
+    "intervals",
+)
+# What the rows of earlier versions have not.
+_RULE = dict.fromkeys(("lo", "hi", "where", "why"))
+_COMPARISON = {"against": "serving", **dict.fromkeys(("version", "where", "difference", "lo", "hi"))}
+_OLDER = (
+    "an earlier version of tailgan evaluated this run, which knew fewer figures; "
+    "the same `tailgan run` evaluates it anew, from the cache up to there"
+)
 
 
 def finished_run(root: Path) -> RunRecord:
@@ -58,32 +99,46 @@ def collect(root: Path) -> dict[str, Any]:
     """Everything that is known of the newest run of a root.
 
     Returns:
-      `blessed, verdict, reasons, rules, model_version, serving_version, fid, kid, inception_score, label_agreement,
-      null, per_class, judge, training, data, seconds`; classes in label order.
+      `name, verdict, blessed, reasons, undecided, warnings, rules, compared, serving_validation, scorecard,
+      model_version, serving_version, versions, human_evaluation, training, data, seconds`, the figures of
+      `evaluation.json`, and `per_class`, in label order. Figures that the evaluation of an earlier version of this
+      project has not are None, and `warnings` says so. `verdict` is `rejected` also of what the gate blessed and a
+      server did not serve.
 
     Raises:
-      ConfigError: see `finished_run`.
+      ConfigError: see `finished_run`; or the evaluation cannot be read.
     """
     record = finished_run(root)
-    evaluation = json.loads((_output(record, "Evaluator", "evaluation") / EVALUATION_FILE).read_text(encoding="utf-8"))
+    evaluation = _evaluation(_output(record, "Evaluator", "evaluation") / EVALUATION_FILE)
     before = DatasetInfo.load(str(_output(record, "ExampleGen", "examples")))
     after = DatasetInfo.load(str(_output(record, "Rebalancer", "examples")))
     classes = {
         name: {
             "train_real": before.counts["train"][label],
+            "train_unique": before.train_unique[label],
             "train_rebalanced": after.counts["train"][label],
             "class_weight": after.class_weights[label],
-            **{key: evaluation["per_class"][name][key] for key in _PER_CLASS},
+            **{key: evaluation["per_class"].get(name, {}).get(key) for key in _PER_CLASS},
         }
         for label, name in enumerate(before.classes)
     }
+    serving_dir = Path(record.serving_dir)
     served = what_serves(record.serving_dir)
+    model_version = _version_of(evaluation["generator"], serving_dir)
+    validation = serving_validation.read(record)
     return {
-        **{key: evaluation[key] for key in _COPIED},
-        "model_version": _version_of(evaluation["generator"], Path(record.serving_dir)),
+        "name": record.config["name"],
+        "undecided": undecided(evaluation),
+        **serving_validation.verdict(evaluation, validation),
+        **{key: evaluation[key] for key in ("warnings", "rules", "compared")},
+        "serving_validation": validation,
+        "scorecard": scorecard.as_dicts(scorecard.scorecard(evaluation)),
+        **{key: evaluation.get(key) for key in _COPIED},
+        "model_version": model_version,
         "serving_version": served.version if served else None,
+        "versions": versions(serving_dir),
+        "human_evaluation": tally(root / HUMAN_EVALUATION_FILE, model_version),
         "per_class": classes,
-        "judge": evaluation["judge"],
         "training": training(record),
         "data": {
             "fingerprint": before.fingerprint,
@@ -93,6 +148,40 @@ def collect(root: Path) -> dict[str, Any]:
         },
         "seconds": {node_id: node.seconds for node_id, node in record.nodes.items()},
     }
+
+
+def _evaluation(path: Path) -> dict[str, Any]:
+    """An evaluation in which each row has the names of today and those of earlier versions, as `--json` promises."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        older = "groups" not in document
+        rules = [
+            {**_RULE, "figure": row["rule"].split()[0], **row, "outcome": _outcome(row)} for row in document["rules"]
+        ]
+        compared = [
+            {**_COMPARISON, "other": row.get("served"), "served": row.get("other"), **row, "outcome": _outcome(row)}
+            for row in document["compared"]
+        ]
+        if missing := {"verdict", "generator", "per_class", "judge"} - document.keys():
+            raise KeyError(*missing)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"{path}: cannot be read ({error!r}); without its folder, `tailgan run` makes it again"
+        ) from None
+    warnings = [*document.get("warnings", []), *([_OLDER] if older else [])]
+    return {**document, "warnings": warnings, "rules": rules, "compared": compared}
+
+
+def _outcome(row: dict[str, Any]) -> str:
+    return row.get("outcome") or ("pass" if row["passed"] else "fail")
+
+
+def undecided(evaluation: dict[str, Any]) -> bool:
+    """Whether a generator was not blessed because of what could not be told, and not because something is wrong."""
+    results = [*evaluation["rules"], *evaluation["compared"]]
+    if evaluation["verdict"] != "rejected" or not evaluation["rules"] or any(r["outcome"] == "fail" for r in results):
+        return False
+    return any(row["value"] is not None for row in results)  # of a broken generator nothing is known at all
 
 
 def training(record: RunRecord) -> dict[str, Any]:

@@ -79,8 +79,10 @@ peers() {
   cmp -s benchmarks/peers.txt "$stamp" && return
   say "installing benchmarks/peers.txt into .venv-peers"
   "$uv" venv --quiet --clear --python "$venv_python" .venv-peers
+  # PyTorch's own index has builds without CUDA, which are a tenth of the size of PyPI's.
   "$uv" pip install --quiet --python .venv-peers/bin/python --torch-backend cpu --requirement benchmarks/peers.txt ||
-    { say "PyTorch could not be installed: its rows will be left out" && rm -rf .venv-peers && return; }
+    "$uv" pip install --quiet --python .venv-peers/bin/python --requirement benchmarks/peers.txt ||
+    { say "the peers could not be installed: their rows will be left out" && rm -rf .venv-peers && return; }
   cp benchmarks/peers.txt "$stamp"
 }
 

@@ -66,3 +66,16 @@ def test_models_need_neither_tfx_nor_beam():
     loaded = loaded_after_importing(modules)
     assert "tensorflow" in loaded
     assert loaded & {"tfx", "apache_beam", "ml_metadata"} == set()
+
+
+def test_serving_needs_neither_tfx_nor_beam():
+    modules = [module_name(path) for path in files("serving") if path.name != "__main__.py"]
+    assert len(modules) > 1
+    loaded = loaded_after_importing(modules)
+    assert "tensorflow" in loaded
+    assert loaded & {"tfx", "apache_beam", "ml_metadata", "pydantic"} == set()
+
+
+def test_flags_files_and_ports_are_checked_before_tensorflow_is_loaded():
+    loaded = loaded_after_importing(["serving.server", "pipeline.serve"])
+    assert loaded & {"tensorflow", "grpc", "uvicorn", "starlette"} == set()

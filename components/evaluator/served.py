@@ -1,9 +1,14 @@
-"""What serves now: the highest complete version below a TF Serving base path."""
+"""What serves now, and what served best: complete versions below a TF Serving base path."""
 
 import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+# Beside a SavedModel: what its export says of it, and what the Pusher puts there.
+ABOUT = "assets.extra/tailgan.json"
+EVALUATION = "assets.extra/evaluation.json"
 
 
 @dataclass(frozen=True)
@@ -17,9 +22,9 @@ class Served:
 
 def fingerprint(model_dir: Path) -> str:
     """Identity of an exported generator: the one written by its export, or of a foreign model, of its files."""
-    metadata = model_dir / "assets.extra" / "tailgan.json"
-    if metadata.is_file():
-        return json.loads(metadata.read_text(encoding="utf-8"))["fingerprint"]
+    about = model_dir / ABOUT
+    if about.is_file():
+        return json.loads(about.read_text(encoding="utf-8"))["fingerprint"]
     digest = hashlib.sha256()
     for path in sorted(p for p in model_dir.rglob("*") if p.is_file()):
         digest.update(path.relative_to(model_dir).as_posix().encode() + b"\0" + path.read_bytes())
@@ -31,12 +36,43 @@ def what_serves(base_path: str) -> Served | None:
 
     A version without a `saved_model.pb` is none: whoever copies a model file by file copies that one last.
     """
-    versions = {
+    versions = _versions(base_path)
+    return _served(versions, max(versions)) if versions else None
+
+
+def best_served(base_path: str) -> Served | None:
+    """Of the versions that are still there, the one that was judged best when it was pushed.
+
+    That is the lowest mean of `kid_relative` over the classes; of equal ones the newest. Only versions that make the
+    same classes as the newest judged one count. None where no version's evaluation tells it.
+    """
+    versions = _versions(base_path)
+    found = {version: evaluation for version, path in versions.items() if (evaluation := _evaluation(path))}
+    if not found:
+        return None
+    classes = found[max(found)][0]
+    figures = {version: figure for version, (names, figure) in found.items() if names == classes}
+    return _served(versions, min(figures, key=lambda version: (figures[version], -version)))
+
+
+def _versions(base_path: str) -> dict[int, Path]:
+    """Directories of the complete versions."""
+    base = Path(base_path)
+    return {
         int(child.name): child
-        for child in (Path(base_path).iterdir() if Path(base_path).is_dir() else ())
+        for child in (base.iterdir() if base.is_dir() else ())
         if child.name.isdecimal() and (child / "saved_model.pb").is_file()
     }
-    if not versions:
+
+
+def _served(versions: dict[int, Path], version: int) -> Served:
+    return Served(version, str(versions[version]), fingerprint(versions[version]))
+
+
+def _evaluation(model_dir: Path) -> tuple[set[str], float] | None:
+    """Class names of a pushed version and the mean of `kid_relative`; None where that is not known."""
+    try:
+        document: dict[str, Any] = json.loads((model_dir / EVALUATION).read_text(encoding="utf-8"))
+        return set(document["per_class"]), float(document["groups"]["mean"]["kid_relative"])
+    except (OSError, ValueError, KeyError, TypeError):  # pushed before there were such evaluations, or by hand
         return None
-    newest = max(versions)
-    return Served(newest, str(versions[newest]), fingerprint(versions[newest]))

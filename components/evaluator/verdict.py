@@ -1,121 +1,189 @@
-"""The gate: from figures to a verdict, with its reasons in words."""
+"""The gate: from rules and comparisons to a verdict, with reasons that name the fault."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from components.evaluator import figures, rules
+from components.evaluator.comparison import Comparison
 from components.evaluator.options import GateOptions
-from components.evaluator.served import Served
+from components.evaluator.rule_results import RuleResult, class_outcomes, interval_text
+from components.evaluator.rules import parse_rule
 
 Verdict = Literal["blessed", "rejected", "already_serving"]
+Rows = Mapping[str, Mapping[str, Any]]
+
+# Up to this an agreement, a distance or a diversity in relation to real images is called none at all.
+ABOUT_NOTHING = 0.1
+# Classes that one rule names, at most.
+MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
-class RuleResult:
-    """One rule and the figure it was held against."""
+class Decision:
+    """The verdict, the reasons for it and what else should be known."""
 
-    rule: str
-    value: float | None
-    passed: bool
-    where: str | None = None
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One figure of the candidate beside that of what serves."""
-
-    figure: str
-    value: float | None
-    served: float | None
-    margin: float
-    passed: bool
-
-
-def named_figures(whole: Mapping[str, float | None], classes: dict[str, dict[str, Any]]) -> dict[str, float | None]:
-    """All figures that rules may name, those of the worst class among them."""
-    worst = {f"worst.{name}": figures.worst(classes, name, better) for name, better in rules.PER_CLASS.items()}
-    return {name: whole.get(name) for name in rules.OVERALL} | worst
-
-
-def _worst_class(rule: rules.Rule, classes: dict[str, dict[str, Any]]) -> str | None:
-    """The class that a `worst.` rule is about: the first without a value, or that with the worst one."""
-    prefix, _, figure = rule.figure.partition(".")
-    if prefix != "worst":
-        return None
-    missing = [name for name, row in classes.items() if row[figure] is None]
-    if missing:
-        return missing[0]
-    sign = 1 if rules.PER_CLASS[figure] else -1
-    return min(classes, key=lambda name: sign * classes[name][figure])
-
-
-def check_rules(
-    options: GateOptions, values: Mapping[str, float | None], classes: dict[str, dict[str, Any]]
-) -> list[RuleResult]:
-    """Holds every rule of the gate against the figures."""
-    parsed = [rules.parse_rule(text) for text in options.rules]
-    return [
-        RuleResult(str(rule), values.get(rule.figure), rule.holds(values.get(rule.figure)), _worst_class(rule, classes))
-        for rule in parsed
-    ]
-
-
-def compare(
-    options: GateOptions, values: Mapping[str, float | None], served: Mapping[str, float | None] | None
-) -> list[Comparison]:
-    """Holds the candidate against what serves; nothing to compare where nothing serves."""
-    if served is None:
-        return []
-    return [
-        Comparison(name, values.get(name), served.get(name), margin, rules.not_worse(values, served, name, margin))
-        for name, margin in options.not_worse.items()
-    ]
-
-
-def _text(value: float | None) -> str:
-    return "not known" if value is None else f"{value:.4g}"
-
-
-def _failures(results: list[RuleResult], comparisons: list[Comparison], served: Served | None) -> list[str]:
-    lines = []
-    for result in results:
-        if not result.passed:
-            where = f" (class {result.where})" if result.where else ""
-            lines.append(f"`{result.rule}` does not hold: it is {_text(result.value)}{where}")
-    for row in comparisons:
-        if not row.passed and served:
-            lines.append(
-                f"{row.figure} is worse than that of the serving version {served.version}: {_text(row.value)} against "
-                f"{_text(row.served)}, and the margin is {row.margin:g}"
-            )
-    return lines
+    verdict: Verdict
+    reasons: list[str]
+    warnings: list[str]
 
 
 def decide(
-    fingerprint: str, served: Served | None, results: list[RuleResult], comparisons: list[Comparison]
-) -> tuple[Verdict, list[str]]:
-    """The verdict and its reasons.
-
-    A candidate that is what serves is `already_serving`, whatever the rules say: there is nothing to push, and what
-    to do about a rule that no longer holds is not for the gate to decide; the reasons name it.
-    """
-    failures = _failures(results, comparisons, served)
-    if served and served.fingerprint == fingerprint:
-        return "already_serving", [f"this generator is what serves, as version {served.version}", *failures]
+    results: Sequence[RuleResult], comparisons: Sequence[Comparison], rows: Rows, options: GateOptions
+) -> Decision:
+    """Rejects what fails, and what cannot be told if the options say so."""
+    failed = _sentences("fail", results, comparisons, rows)
+    unknown = _sentences("cannot_tell", results, comparisons, rows)
+    blocked = failed + (unknown if options.cannot_tell == "block" else [])
+    warnings = [] if options.cannot_tell == "block" else unknown
+    warnings += _too_few(rows, options)
     if not results:
-        return "rejected", ["the gate has no rules, and without a rule nothing is blessed"]
-    if failures:
-        return "rejected", failures
-    reasons = [f"all {len(results)} rules hold" if len(results) > 1 else "the one rule holds"]
-    if served is None:
-        reasons.append("nothing serves yet")
-    elif comparisons:
-        names = ", ".join(row.figure for row in comparisons)
-        reasons.append(f"not worse than the serving version {served.version} in {names}")
-    return "blessed", reasons
+        return Decision("rejected", ["the gate has no rules, and without a rule nothing is blessed", *failed], warnings)
+    if blocked:
+        return Decision("rejected", blocked, warnings)
+    return Decision("blessed", [_rules_hold(results), *_not_worse(comparisons)], warnings)
 
 
-def as_dicts(rows: list[RuleResult] | list[Comparison]) -> list[dict[str, Any]]:
-    """Plain dictionaries, for JSON."""
-    return [asdict(row) for row in rows]
+def already_serving(document: Mapping[str, Any], version: int) -> dict[str, Any]:
+    """The document of a candidate that is what serves, whatever the rules say: there is nothing to push.
+
+    What to do about a rule that no longer holds is not for the gate to decide; the reasons name it.
+    """
+    reasons = [f"this generator is what serves, as version {version}"]
+    if document["verdict"] == "rejected":
+        reasons += document["reasons"]
+    return {**document, "verdict": "already_serving", "blessed": True, "reasons": reasons}
+
+
+def _rules_hold(results: Sequence[RuleResult]) -> str:
+    held = sum(result.passed for result in results)
+    if held < len(results):
+        return f"{held} of {len(results)} rules hold, and the others cannot be told"
+    return f"all {held} rules hold" if held > 1 else "the one rule holds"
+
+
+def _not_worse(comparisons: Sequence[Comparison]) -> list[str]:
+    if not comparisons:
+        return ["nothing to compare with"]
+    lines = []
+    for version in dict.fromkeys((row.against, row.version) for row in comparisons):
+        own = [row for row in comparisons if (row.against, row.version) == version]
+        figures = ", ".join(dict.fromkeys(row.figure for row in own))
+        held = "not worse than" if all(row.passed for row in own) else "not found worse than"
+        lines.append(f"{held} the {_named(own[0])} in {figures} of any class")
+    return lines
+
+
+def _sentences(outcome: str, results: Sequence[RuleResult], comparisons: Sequence[Comparison], rows: Rows) -> list[str]:
+    lines: list[str] = []
+    for result in results:
+        if result.outcome == outcome:
+            lines += _about_rule(result, rows) if outcome == "fail" else [_with_images(result, rows)]
+    return lines + _about_comparisons([row for row in comparisons if row.outcome == outcome])
+
+
+def _about_rule(result: RuleResult, rows: Rows) -> list[str]:
+    """A reason for each class that fails a rule by itself; for others, the sentence of the rule."""
+    if result.where is None:
+        return [result.why]
+    rule = parse_rule(result.rule)
+    failing = [result.where]
+    if rule.scope == "worst":
+        failing += [c for c, found in class_outcomes(rule, rows).items() if found == "fail" and c != result.where]
+    lines, told = [], set[str]()
+    for name in failing[:MOST_NAMED]:
+        if name in told:
+            continue
+        sentence, involved = _fault(result.figure, name, rows)
+        told.update(involved)
+        numbers = interval_text(rows[name][result.figure], *rows[name]["intervals"][result.figure])
+        lines.append(f"{sentence} ({result.figure} {numbers}; `{result.rule}`)")
+    left = len(failing) - MOST_NAMED
+    return [*lines, f"and {left} more classes fail `{result.rule}`"] if left > 0 else lines
+
+
+def _fault(figure: str, name: str, rows: Rows) -> tuple[str, set[str]]:
+    """What is wrong with a class in words, and the classes that this is about."""
+    row = rows[name]
+    if figure in ("label_agreement", "label_agreement_ratio"):
+        return _label_fault(name, rows)
+    value = row[figure]
+    if figure == "closest_record_ratio":
+        if value <= ABOUT_NOTHING:
+            return f"images of class {name} are copies of training images", {name}
+        return (
+            f"images of class {name} lie too near to training images, at {value:.2g} of the distance of unseen ones",
+            {name},
+        )
+    if figure == "diversity":
+        if value <= ABOUT_NOTHING:
+            return f"all images of class {name} are alike", {name}
+        return f"images of class {name} differ from each other {value:.2g} times as much as real ones", {name}
+    if figure == "coverage":
+        return f"many kinds of real images of class {name} are not made", {name}
+    if row["nearest_class"] is None:
+        return f"images of class {name} are unlike real ones", {name}
+    return f"images of class {name} are unlike real ones; the nearest other class is {row['nearest_class']}", {name}
+
+
+def _label_fault(name: str, rows: Rows) -> tuple[str, set[str]]:
+    row = rows[name]
+    seen, part = row["looks_like"], row["looks_like_part"]
+    if seen is None:
+        return f"there are no images of class {name}", {name}
+    if seen != name and rows[seen]["looks_like"] == name:
+        back = rows[seen]["looks_like_part"]
+        return (
+            f"classes {name} and {seen} are swapped: {part:.0%} of the images asked for as {name} look like {seen}, "
+            f"and {back:.0%} of those asked for as {seen} like {name}"
+        ), {name, seen}
+    if row["label_agreement"] <= ABOUT_NOTHING:
+        never = "never" if row["label_agreement"] == 0 else "hardly ever"
+        return f"class {name} is {never} made: {part:.0%} of its images look like {seen}", {name}
+    recall = "" if row["judge_recall"] is None else f", and {row['judge_recall']:.0%} of real ones"
+    return f"the judge knows {row['label_agreement']:.0%} of the images of class {name}{recall}", {name}
+
+
+def _with_images(result: RuleResult, rows: Rows) -> str:
+    """A rule that cannot be told, with the number of images that would have to be more."""
+    if result.where is None:
+        return result.why
+    row = rows[result.where]
+    return (
+        f"{result.why} (class {result.where} has {row['eval_real']} held-out and {row['train_unique']} training images)"
+    )
+
+
+def _named(row: Comparison) -> str:
+    return f"serving version {row.version}" if row.against == "serving" else f"best served version {row.version}"
+
+
+def _about_comparisons(chosen: Sequence[Comparison]) -> list[str]:
+    """One sentence an other version and figure, about the class where the difference is largest."""
+    lines = []
+    for key in dict.fromkeys((row.against, row.version, row.figure) for row in chosen):
+        own = [row for row in chosen if (row.against, row.version, row.figure) == key]
+        row = max(own, key=lambda row: float("inf") if row.difference is None else abs(row.difference))
+        others = f" and {len(own) - 1} more classes" if len(own) > 1 else ""
+        if row.difference is None or row.lo is None:
+            lines.append(
+                f"whether {row.figure} of class {row.where}{others} is worse than that of the {_named(row)} cannot be "
+                "told: there are too few images"
+            )
+            continue
+        verb = "is worse" if row.outcome == "fail" else "may be worse"
+        lines.append(
+            f"{row.figure} of class {row.where}{others} {verb} than that of the {_named(row)}: {row.value:.3g} against "
+            f"{row.other:.3g}, difference {interval_text(row.difference, row.lo, row.hi)}, margin {row.margin:g}"
+        )
+    return lines
+
+
+def _too_few(rows: Rows, options: GateOptions) -> list[str]:
+    """A line about the classes whose held-out images are too few for the resolution that is asked for."""
+    few = [f"{name} ({row['eval_real']})" for name, row in rows.items() if not row["enough_data"]]
+    if not few:
+        return []
+    more = f" and {len(few) - MOST_NAMED} more" if len(few) > MOST_NAMED else ""
+    return [
+        f"too few held-out images to see a kid_relative of {options.resolution:g}: {', '.join(few[:MOST_NAMED])}{more}"
+    ]

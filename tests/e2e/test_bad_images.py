@@ -18,6 +18,7 @@ pytestmark = pytest.mark.e2e
 HOME = Path(__file__).parent.parent.parent
 QUICK = (
     "gan.steps=2",
+    "gan.helper_steps=2",
     "gan.batch_size=4",
     "classifier.steps=2",
     "gate.samples_per_class=4",

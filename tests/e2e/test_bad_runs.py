@@ -8,8 +8,8 @@ import pytest
 pytestmark = pytest.mark.e2e
 
 QUICK = (
-    "gan.steps=40", "gan.checkpoint_every=20", "classifier.steps=20", "gate.samples_per_class=20",
-    "gate.rules=[label_agreement >= 0]",
+    "gan.steps=40", "gan.checkpoint_every=20", "gan.helper_steps=20", "classifier.steps=20",
+    "gate.samples_per_class=20", "gate.rules=[label_agreement >= 0]",
 )  # fmt: skip
 
 

@@ -15,19 +15,20 @@ pytestmark = pytest.mark.e2e
 HOME = Path(__file__).parent.parent.parent
 # Without a rule nothing is blessed, so nothing is pushed: what serves, to which the Evaluator looks, stays the same.
 QUICK = (
-    "data.image_size=8", "data.channels=1", "gan.steps=4", "gan.batch_size=8", "classifier.steps=4",
-    "gate.samples_per_class=4", "gate.rules=[]",
+    "data.image_size=8", "data.channels=1", "gan.steps=4", "gan.batch_size=8", "gan.helper_steps=4",
+    "classifier.steps=4", "gate.samples_per_class=4", "gate.rules=[]",
 )  # fmt: skip
 
 DATA = {"ExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "DataGuard"}
-EVERYTHING = DATA | {"Judge", "Rebalancer", "GAN", "Evaluator"}
+JUDGED = {"Evaluator", "ServingValidator"}  # which looks at what the Evaluator blesses
+EVERYTHING = DATA | {"Judge", "Rebalancer", "GAN", *JUDGED}
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
     """A copy of this project, to be edited."""
     copy = tmp_path_factory.mktemp("project")
-    for name in ("components", "configs", "metrics", "models", "pipeline", "tests/e2e"):
+    for name in ("components", "configs", "metrics", "models", "pipeline", "serving", "tests/e2e"):
         shutil.copytree(HOME / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     return copy
 
@@ -78,15 +79,16 @@ def test_nothing_runs_again_when_nothing_changed(ran):
     [
         ("data.eval_fraction=0.3", EVERYTHING),
         ("data.max_bad_fraction=0.5", EVERYTHING),
-        ("rebalance.strategy=none", {"Rebalancer", "GAN", "Evaluator"}),
-        ("rebalance.class_weights=inverse", {"Rebalancer", "GAN", "Evaluator"}),
-        ("classifier.steps=5", {"Judge", "Evaluator"}),
-        ("gan.steps=5", {"GAN", "Evaluator"}),
-        ("gan.loss=non_saturating", {"GAN", "Evaluator"}),
-        ("gate.samples_per_class=5", {"Evaluator"}),
-        ("gate.not_worse={}", {"Evaluator"}),
-        ("serving.name=other", {"Evaluator"}),  # it looks at what serves there
-        ("seed=1", {"Judge", "GAN", "Evaluator"}),
+        ("rebalance.strategy=none", {"Rebalancer", "GAN", *JUDGED}),
+        ("rebalance.class_weights=inverse", {"Rebalancer", "GAN", *JUDGED}),
+        ("classifier.steps=5", {"Judge", *JUDGED}),
+        ("gan.steps=5", {"GAN", *JUDGED}),
+        ("gan.loss=non_saturating", {"GAN", *JUDGED}),
+        ("gate.samples_per_class=5", JUDGED),
+        ("gate.not_worse={}", JUDGED),
+        ("serving.name=other", JUDGED),  # it looks at what serves there
+        ("serving.validation.timeout_seconds=60", {"ServingValidator"}),
+        ("seed=1", {"Judge", "GAN", *JUDGED}),
         ("beam.direct_num_workers=2", set()),  # how, not what
         ("name=other", EVERYTHING),  # another pipeline, with artifacts of its own
     ],
@@ -102,19 +104,23 @@ def test_a_key_of_the_configuration_runs_what_it_concerns(ran, override, expecte
         ("components/example_gen/images.py", EVERYTHING),
         ("components/example_gen/decoder_process.py", EVERYTHING),
         ("components/data_guard/guard.py", {"DataGuard"}),
-        ("components/rebalancer/strategies.py", {"Rebalancer", "GAN", "Evaluator"}),
-        ("models/judge.py", {"Judge", "Evaluator"}),
-        ("models/gan.py", {"GAN", "Evaluator"}),
-        ("models/networks/dcgan.py", {"GAN", "Evaluator"}),
-        ("models/losses.py", {"GAN", "Evaluator"}),
-        ("models/terms/r1.py", {"GAN", "Evaluator"}),
-        ("models/augment/warp.py", {"GAN", "Evaluator"}),
-        ("models/classifier.py", {"Judge", "GAN", "Evaluator"}),  # the GAN may train a helper
-        ("models/alarms.py", {"GAN", "Evaluator"}),
-        ("models/callbacks.py", {"Judge", "GAN", "Evaluator"}),
-        ("components/evaluator/figures.py", {"Evaluator"}),
-        ("metrics/kernel.py", {"Evaluator"}),
+        ("components/rebalancer/strategies.py", {"Rebalancer", "GAN", *JUDGED}),
+        ("models/judge.py", {"Judge", *JUDGED}),
+        ("models/gan.py", {"GAN", *JUDGED}),
+        ("models/networks/dcgan.py", {"GAN", *JUDGED}),
+        ("models/losses.py", {"GAN", *JUDGED}),
+        ("models/terms/r1.py", {"GAN", *JUDGED}),
+        ("models/augment/warp.py", {"GAN", *JUDGED}),
+        ("models/classifier.py", {"Judge", "GAN", *JUDGED}),  # the GAN may train a helper
+        ("models/alarms.py", {"GAN", *JUDGED}),
+        ("models/callbacks.py", {"Judge", "GAN", *JUDGED}),
+        ("components/evaluator/groups.py", JUDGED),
+        ("components/evaluator/looking.py", JUDGED),
+        ("components/evaluator/inception.py", JUDGED),
+        ("metrics/kernel.py", JUDGED),
         ("metrics/prdc.py", set()),
+        ("components/serving_validator/checks.py", {"ServingValidator"}),
+        ("serving/rest.py", {"ServingValidator"}),  # of the server that it starts
         ("components/pusher/executor.py", set()),
         ("pipeline/report.py", set()),
         ("pipeline/cli.py", set()),
@@ -145,6 +151,6 @@ def test_an_image_added_or_removed_runs_everything(ran, images):
 
 def test_what_serves_is_part_of_what_the_evaluator_depends_on(ran):
     pushing = "gate.rules=[label_agreement >= 0]"
-    assert ran(pushing) == {"Evaluator"}
-    assert ran(pushing) == {"Evaluator"}  # now something serves
+    assert ran(pushing) == JUDGED
+    assert ran(pushing) == JUDGED  # now something serves
     assert ran(pushing) == set()

@@ -36,5 +36,7 @@ def test_the_next_run_re_uses_what_clean_kept_and_an_older_configuration_makes_a
     assert {node for node, state in root.states.items() if state != "cached"} == {"Pusher"}
     again = root.run("digits.yaml", *QUICK)
     assert again.returncode == 0, again.stdout + again.stderr
-    assert {node for node, state in root.states.items() if state != "cached"} == {"GAN", "Evaluator", "Pusher"}
+    assert {node for node, state in root.states.items() if state != "cached"} == {
+        "GAN", "Evaluator", "ServingValidator", "Pusher",
+    }  # fmt: skip
     assert len(root.versions) == 2

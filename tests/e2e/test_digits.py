@@ -4,6 +4,7 @@ The tests of this file are one story, in order, on one root.
 """
 
 import io
+import json
 import re
 import shutil
 import subprocess
@@ -44,9 +45,11 @@ def test_the_report_holds_every_promised_figure(root):
     assert list(report["per_class"]) == [str(digit) for digit in range(10)]
     for row in report["per_class"].values():
         assert set(row) >= {
-            "train_real", "train_rebalanced", "eval_real", "kid", "null_kid", "label_agreement", "judge_recall"
+            "train_real", "train_rebalanced", "eval_real", "kid", "null_kid", "label_agreement", "judge_recall",
+            "kid_relative", "diversity", "closest_record_ratio", "intervals",
         }  # fmt: skip
     assert report["training"]["steps"] == report["training"]["monitor"]["step"] == 600
+    assert report["serving_validation"]["blessed"] is True and not report["serving_validation"]["skipped"]
     assert set(report["seconds"]) == set(root.states) and all(s is not None for s in report["seconds"].values())
 
 
@@ -74,21 +77,49 @@ def test_the_page_opens_in_a_browser_with_all_its_pictures(root, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     pixels = np.asarray(Image.open(picture).convert("L"))
-    assert pixels.std() > 10  # something is drawn
+    assert pixels.std() > 10 and np.median(pixels) > 220  # something is drawn, on white
+    subprocess.run(
+        [browser, *flags, f"--user-data-dir={tmp_path}/profile", "--blink-settings=preferredColorScheme=0",
+         "--window-size=1100,2600", f"--screenshot={picture}", f"file://{page}"],
+        capture_output=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert np.median(np.asarray(Image.open(picture).convert("L"))) < 60  # dark where the system is
     dom = subprocess.run(
         [browser, *flags, f"--user-data-dir={tmp_path}/profile", "--dump-dom", f"file://{page}"],
         capture_output=True, text=True, timeout=120,
     ).stdout  # fmt: skip
-    # Two strips a class, two sample grids, and of the five rarest classes one way between z and six truncations.
-    assert dom.count("data:image/png;base64,") >= 20 + 2 + 5 + 5 * 6
-    assert "Blessed and pushed" in dom and dom.count("<svg") == 6
+    # Three strips a class, two sample grids, and of the five rarest classes one way between z and six truncations.
+    assert dom.count("data:image/png;base64,") >= 30 + 2 + 5 + 5 * 6
+    assert dom.count('alt="training images of') == 10 and dom.count("<svg xmlns") == 6
+    text = " ".join(re.sub(r"<[^>]*>", " ", dom).split())
+    assert f"Blessed and pushed as version {root.versions[0].name}." in text and "Versions" in text
+    words = re.findall(r"(Fidelity|Variety|Balance|Copying): [✓◐✗?] (good|fair|poor|cannot tell) ", text)
+    assert [name for name, _ in words] == ["Fidelity", "Variety", "Balance", "Copying"]
+
+
+def test_what_was_found_is_pushed_with_the_version_and_stays_in_the_history(root):
+    report, version = root.report(), root.versions[0]
+    pushed = json.loads((version / "assets.extra" / "evaluation.json").read_text())
+    assert pushed["generator"] == report["versions"][0]["generator"] and pushed["fid"] == report["fid"]
+    card = (version / "assets.extra" / "modelcard.md").read_text()
+    assert card.startswith("# Model card") and pushed["data"] in card
+    (row,) = report["versions"]
+    assert row["version"] == int(version.name) and row["state"] == "serving" and row["fid"] == report["fid"]
+    assert row["mean_kid_relative"] == report["groups"]["mean"]["kid_relative"]
+
+
+def test_the_report_is_markdown_too(root):
+    told = root.tailgan("report", "--markdown", "--root", str(root.path)).stdout
+    assert told.startswith(f"# digits: Blessed and pushed as version {root.versions[0].name}\n")
+    assert "| fidelity |" in told and "| 9 |" in told and f"| {root.versions[0].name} |" in told
 
 
 def test_a_second_run_says_that_it_serves_already_and_a_third_is_all_cached(root):
     result = root.run("digits.yaml", *FAST, RULES)
     assert result.returncode == 0 and "Already serving" in result.stdout
     states = root.states
-    assert {node for node, state in states.items() if state == "complete"} == {"Evaluator", "Pusher"}
+    ran = {node for node, state in states.items() if state == "complete"}
+    assert ran == {"Evaluator", "ServingValidator", "Pusher"}
     assert len(root.versions) == 1
     report = root.report()
     assert report["verdict"] == "already_serving" and report["blessed"] is True
@@ -129,7 +160,8 @@ def test_a_generator_that_is_worse_than_what_serves_is_not_pushed_though_it_meet
     result = root.run("digits.yaml", *FAST, "gan.steps=5", "gate.rules=[label_agreement >= 0]")
     assert result.returncode == 3 and root.states["GAN"] == "cached"
     version = root.versions[0].name
-    assert f"label_agreement is worse than that of the serving version {version}" in result.stdout
+    told = " ".join(result.stdout.split())
+    assert re.search(rf"label_agreement of class .* is worse than that of the serving version {version}", told)
     assert len(root.versions) == 1
 
 
@@ -138,3 +170,25 @@ def test_after_a_roll_back_the_same_generator_is_pushed_again(root):
     result = root.run("digits.yaml", *FAST, RULES)
     assert result.returncode == 0 and "Blessed and pushed" in result.stdout
     assert root.states["GAN"] == "cached" and len(root.versions) == 1
+    removed, serving = root.report()["versions"]
+    assert (removed["state"], serving["state"]) == ("removed", "serving") and removed["version"] < serving["version"]
+    assert removed["generator"] == serving["generator"]
+
+
+def test_what_a_server_refuses_is_not_pushed_and_the_report_says_why(root):
+    shutil.rmtree(root.versions[0])
+    result = root.run("digits.yaml", *FAST, RULES, "serving.validation.max_memory_mb=1")
+    assert result.returncode == 3 and "Not blessed" in result.stdout and root.versions == []
+    why = r"in a server: server: memory at its peak: \d+ MiB, above `serving.validation.max_memory_mb`"
+    assert re.search(why, result.stdout)
+    assert root.states["GAN"] == "cached" and root.states["ServingValidator"] == "complete"
+    report = root.report()
+    assert report["verdict"] == "rejected" and report["blessed"] is False and report["undecided"] is False
+    assert re.fullmatch(why, report["reasons"][0])
+    assert report["serving_validation"]["blessed"] is False
+    assert "In a server" in (root.path / "report.html").read_text()
+
+    # Without a server, the gate alone decides.
+    result = root.run("digits.yaml", *FAST, RULES, "serving.validation.server=none")
+    assert result.returncode == 0 and len(root.versions) == 1
+    assert "ServingValidator" not in root.states and root.report()["serving_validation"] is None

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from models.export import Generator
+from models.generator import Generator
 
 pytestmark = pytest.mark.e2e
 

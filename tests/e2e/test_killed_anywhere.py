@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from models.export import Generator
+from models.generator import Generator
 
 pytestmark = pytest.mark.e2e
 
@@ -28,6 +28,7 @@ SETTINGS = (
     "data.channels=1",
     "classifier.steps=30",
     "gan.steps=400",
+    "gan.helper_steps=30",
     "gan.checkpoint_every=50",
     "gate.samples_per_class=20",
     "gate.rules=[label_agreement >= 0]",  # so that it is pushed
@@ -36,16 +37,18 @@ SETTINGS = (
 # In each of two roots, fifty in all. A node that is over sooner than expected passes its kills on to the Pusher.
 KILLS = {
     "ExampleGen": 3,
-    "StatisticsGen": 2,
-    "SchemaGen": 2,
+    "StatisticsGen": 1,
+    "SchemaGen": 1,
     "ExampleValidator": 2,
     "DataGuard": 2,
     "Judge": 2,
     "Rebalancer": 2,
     "GAN": 5,
     "Evaluator": 2,
+    "ServingValidator": 2,
     "Pusher": 3,
 }
+FOUND = ("evaluation.json", "modelcard.md")  # pushed with a version
 REACH = 0.8  # part of the time that a node took undisturbed, up to which kills are drawn
 SURVIVES_AT_MOST = 5.0  # seconds that a child may outlive the run
 
@@ -106,9 +109,12 @@ def contents(model):
 
 
 def broken_versions(root, versions):
-    """Those of the versions that are not, file by file, a model that the GAN's Trainer has exported."""
+    """Those of the versions that are not, file by file, a model of the GAN's Trainer with what the Evaluator found."""
     exported = [contents(path) for path in root.path.glob("artifacts/GAN/model/*/Format-Serving")]
-    return [f"{path}: {sorted(contents(path))}" for path in versions if contents(path) not in exported]
+    judged = [contents(path) for path in root.path.glob("artifacts/Evaluator/blessing/*")]
+    found = [{f"assets.extra/{name}": own.get(name) for name in FOUND} for own in judged]
+    whole = [{**model, **extra} for model in exported for extra in found]
+    return [f"{path}: {sorted(contents(path))}" for path in versions if contents(path) not in whole]
 
 
 class Watch(threading.Thread):
@@ -226,7 +232,8 @@ def test_fifty_kills_change_no_figure_and_never_leave_half_a_version(undisturbed
         assert watch.broken == []
         assert figures(root.report()) == figures(undisturbed.report())
         # What was pushed before the last kill is found to serve, and not pushed twice; nothing else lies there.
-        (version,) = (root.path / "serving" / "generator").iterdir()
-        assert root.versions == [version]
+        (version,) = root.versions
+        assert {path.name for path in version.parent.iterdir()} == {version.name, "history.jsonl"}
+        assert [row["version"] for row in root.report()["versions"]] == [int(version.name)]
         assert Generator(str(version)).generate(np.arange(10), np.arange(10)).shape == (10, 8, 8, 1)
     assert killed.total() >= 50 and killed.keys() == seconds.keys(), killed

@@ -28,7 +28,7 @@ SETTINGS = (
     "gate.rules=[label_agreement >= 0]",  # so that it is pushed
 )
 ALL = {"ExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "DataGuard", "Judge", "Rebalancer", "GAN",
-       "Evaluator", "Pusher"}  # fmt: skip
+       "Evaluator", "ServingValidator", "Pusher"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def test_a_second_run_trains_nothing_and_finds_that_it_serves(undisturbed, maria
     assert time.monotonic() - started < 300
     assert set(run.states.values()) == {"succeeded"}, logs(emulator, run)
     ran = {name for name in run.states if ": complete" in emulator.log(run, name)}
-    assert ran == {"evaluator", "pusher"} and "GAN: cached" in emulator.log(run, "gan")
+    assert ran == {"evaluator", "servingvalidator", "pusher"} and "GAN: cached" in emulator.log(run, "gan")
     assert served(root).path == before
     connection = metadata.connect({metadata.URI: mariadb.uri("tailgan"), metadata.PASSWORD: mariadb.password})
     found = metadata.evaluations(connection, ["run-1", "run-2", "run-none"])

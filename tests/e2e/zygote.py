@@ -11,7 +11,7 @@ import signal
 import sys
 
 from models import judge, training  # noqa: F401
-from pipeline import build, cli, node, report, task  # noqa: F401
+from pipeline import build, cli, evaluate, node, report, task  # noqa: F401
 
 
 def start(argv: list[str], cwd: str, out: str, err: str, env: dict[str, str]) -> int:

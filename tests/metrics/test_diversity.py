@@ -38,3 +38,12 @@ def test_interval_covers_the_truth(n):
 def test_one_image_repeated_has_an_interval_at_nothing():
     estimate = diversity_estimate(draw(20, 0), np.tile(draw(1, 1), (20, 1)))
     assert estimate.hi < 1e-6
+
+
+@pytest.mark.filterwarnings("error")
+def test_real_images_of_which_one_differs_leave_no_limits():
+    """A third of the resamples of five are without it, and give no ratio."""
+    real = np.ones((5, 5))
+    real[0] = 2
+    estimate = diversity_estimate(real, draw(20, 0))
+    assert estimate.value == diversity_ratio(real, draw(20, 0)) and estimate.lo is estimate.hi is None

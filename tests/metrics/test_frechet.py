@@ -114,6 +114,20 @@ def test_merged_statistics_are_those_of_the_union():
     np.testing.assert_allclose(whole.covariance, np.cov(x, rowvar=False), rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("n", [12, 900])
+def test_a_stream_of_batches_gives_the_distance_of_the_whole(n):
+    """Added up batch by batch, of unequal sizes, one of a single row."""
+    real, fake = relu_features(n, 30, 1), relu_features(n, 30, 2, 0.2)
+    cuts = [1, n // 5, n // 2]
+    streamed = [sum(map(Statistics.of, rest), Statistics.of(first)) for first, *rest in
+                (np.split(x, cuts) for x in (real, fake))]  # fmt: skip
+    for own, x in zip(streamed, (real, fake), strict=True):
+        np.testing.assert_allclose(own.mean, x.mean(axis=0), rtol=1e-12)
+        np.testing.assert_allclose(own.scatter, Statistics.of(x).scatter, rtol=1e-12, atol=1e-12 * n)
+    whole = statistics_distance(Statistics.of(real), Statistics.of(fake))
+    assert statistics_distance(*streamed) == pytest.approx(whole, rel=1e-12 if n > 30 else 1e-7)
+
+
 def test_float32_features_are_widened_before_they_are_summed():
     x = relu_features(3000, 12, 1).astype(np.float32) + np.float32(100)
     y = relu_features(3000, 12, 2).astype(np.float32) + np.float32(100)

@@ -4,16 +4,20 @@ Reference numbers are of torch-fidelity 0.4.0 (`kid_features_to_metric`, polynom
 2.13.0 and numpy 2.4.6, for the float64 features that `relu_features` makes with seeds 1 and 2.
 """
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from metrics import kernel
 from metrics.kernel import (
     bootstrap_kernel_distances,
+    cross_draws,
     kernel_distance,
     kernel_distance_interval,
     permutation_p_value,
     subset_kernel_distance,
+    within_draws,
 )
 
 
@@ -63,6 +67,16 @@ def test_tiles_do_not_change_the_sum(monkeypatch):
     assert kernel_distance(real, fake) == pytest.approx(whole[0], rel=1e-12)
     assert kernel_distance_interval(real, fake, resamples=50) == pytest.approx(whole[1], rel=1e-12)
     assert permutation_p_value(real, fake, 50) == p
+
+
+def test_memory_is_flat():
+    """At 6,000 images one matrix of kernels takes 288 MB."""
+    real, fake = np.random.default_rng(0).normal(size=(2, 6000, 4)).astype(np.float32)
+    tracemalloc.start()
+    kernel_distance(real, fake)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 50e6
 
 
 def true_distance(shift, d):
@@ -168,3 +182,81 @@ def test_what_cannot_be_is_refused():
         permutation_p_value(x, x, permutations=0)
     with pytest.raises(ValueError, match="`subsets` is 0"):
         subset_kernel_distance(x, x, subsets=0)
+
+
+def test_draws_are_mean_kernels_of_the_resampled_rows():
+    """Rows laid out one by one; pairs of one original left out within, none across."""
+    random = np.random.default_rng(0)
+    x, y = relu_features(7, 4, 1), relu_features(5, 4, 2, 0.3)
+    x_copies, y_copies = random.integers(0, 4, (3, 7)), random.integers(0, 3, (3, 5))
+    x_copies[:, :2] = y_copies[:, 0] = 1  # None without rows.
+    within, crossed = within_draws(x, x_copies), cross_draws(x, y, x_copies, y_copies)
+    for r in range(3):
+        i, j = np.repeat(np.arange(7), x_copies[r]), np.repeat(np.arange(5), y_copies[r])
+        own, other = ((x[i] @ z.T / 4 + 1) ** 3 for z in (x[i], y[j]))
+        assert within[r] == pytest.approx(own[i[:, None] != i].mean(), rel=1e-12)
+        assert crossed[r] == pytest.approx(other.mean(), rel=1e-12)
+
+
+def test_draws_of_every_row_once_make_the_distance():
+    x, y = relu_features(30, 4, 1), relu_features(20, 4, 2, 0.3)
+    once, each = np.ones((1, 30)), np.ones((1, 20))
+    total = within_draws(x, once) + within_draws(y, each) - 2 * cross_draws(x, y, once, each)
+    assert total[0] == pytest.approx(kernel_distance(x, y), rel=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("copies", "message"),
+    [
+        (np.ones((2, 6)), r"shape \(2, 6\); allowed: \[R, 5\]"),
+        (np.ones(5), r"shape \(5,\)"),
+        (np.zeros((1, 5)), "without rows"),
+        (np.full((1, 5), -1), "below 0"),
+        (np.full((1, 5), np.nan), "below 0"),
+        (np.eye(5), "5 resamples of one row alone"),
+    ],
+)
+def test_draws_refuse_what_are_no_counts(copies, message):
+    x = relu_features(5, 3, 1)
+    with pytest.raises(ValueError, match=message):
+        within_draws(x, copies)
+    if "alone" not in message:
+        with pytest.raises(ValueError, match=message):
+            cross_draws(x, x, copies, np.ones((len(copies), 5)))
+
+
+def test_draws_come_in_pairs():
+    x = relu_features(5, 3, 1)
+    with pytest.raises(ValueError, match="`x_copies` has 2 resamples and `y_copies` 3"):
+        cross_draws(x, x, np.ones((2, 5)), np.ones((3, 5)))
+
+
+@pytest.mark.parametrize("shift", [0, 0.02, 0.2])
+def test_float32_products_of_many_columns_keep_the_digits_of_float64(shift):
+    """Also near 0, to 1e-10. Without the centre the largest would be off by 1e-6 of itself; in float32 all by 1e-7."""
+    real, fake = relu_features(300, 600, 1).astype(np.float32), relu_features(280, 600, 2, shift).astype(np.float32)
+    exact = kernel_distance(real.astype(np.float64), fake.astype(np.float64))
+    assert kernel._rows(real, fake)[0].centred.dtype == np.float32
+    assert kernel_distance(real, fake) == pytest.approx(exact, rel=1e-7, abs=3e-10)
+
+
+def test_far_from_the_origin_too():
+    real, fake = (relu_features(300, 600, seed, shift).astype(np.float32) + 3 for seed, shift in ((1, 0), (2, 0.05)))
+    exact = by_matrices(real.astype(np.float64), fake.astype(np.float64))
+    assert kernel_distance(real, fake) == pytest.approx(exact, abs=1e-9 * 1000)  # The kernel itself is about 1000.
+    assert kernel_distance(real.astype(np.float64), fake.astype(np.float64)) == pytest.approx(exact, rel=1e-9)
+
+
+def by_matrices(real, fake):
+    def total(x, y):
+        return (x @ y.T / x.shape[1] + 1) ** 3
+
+    n, m = len(real), len(fake)
+    within = [total(x, x)[~np.eye(len(x), dtype=bool)].mean() for x in (real, fake)]
+    return sum(within) - 2 * total(real, fake).sum() / (n * m)
+
+
+def test_float32_values_whose_products_are_none_of_float32():
+    real, fake = (relu_features(20, 600, seed).astype(np.float32) * np.float32(1e25) for seed in (1, 2))
+    exact = by_matrices(real.astype(np.float64), fake.astype(np.float64))
+    assert kernel_distance(real, fake) == pytest.approx(exact, rel=1e-9)

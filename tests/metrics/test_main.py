@@ -72,14 +72,18 @@ def broken(tmp_path, kind):
         return tmp_path, "both"
     if kind == "not a zip":
         path.write_text("hello")
-        return path, "bad.npz: "
+        return path, "bad.npz is neither an .npz file with an array `features` [n, d] nor a folder"
+    if kind == "cut off":
+        np.savez(path, features=FAKE)
+        path.write_bytes(path.read_bytes()[:-30])
+        return path, "bad.npz"
     if kind == "pickled":
         np.savez(path, features=np.array([None, {}]))
         return path, "bad.npz: Object arrays"
     if kind == "npy":
         with path.open("wb") as file:
             np.save(file, FAKE)
-        return path, "single array"
+        return path, "bad.npz is neither an .npz file"
     arrays = {
         "other name": ({"x": FAKE, "y": FAKE}, "no array `features`; it has: x, y"),
         "NaN": ({"features": np.where(np.arange(300).reshape(60, 5) < 3, np.nan, FAKE)}, "3 NaN and 0 infinite"),
@@ -91,7 +95,7 @@ def broken(tmp_path, kind):
 
 
 @pytest.mark.parametrize(
-    "kind", ["missing", "folder", "not a zip", "pickled", "npy", "other name", "NaN", "columns", "few"]
+    "kind", ["missing", "folder", "not a zip", "cut off", "pickled", "npy", "other name", "NaN", "columns", "few"]
 )
 def test_bad_input_is_named_with_exit_code_2(kind, saved, tmp_path, capsys):
     path, message = broken(tmp_path, kind)
@@ -103,6 +107,16 @@ def test_bad_input_is_named_with_exit_code_2(kind, saved, tmp_path, capsys):
 def test_grey_against_colour(tmp_path, capsys):
     assert main([folder(tmp_path / "a"), folder(tmp_path / "b", (8, 8, 3))]) == 2
     assert "grey" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("scale", [0, 1e-40, 1e40])
+def test_constant_tiny_and_huge_features_print_numbers(scale, tmp_path, capsys):
+    for name, array in (("real", REAL), ("fake", FAKE)):
+        np.savez(tmp_path / f"{name}.npz", features=array * scale)
+    assert main([str(tmp_path / "real.npz"), str(tmp_path / "fake.npz"), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert list(result) == ["fid", "kid", "precision", "recall", "density", "coverage", "c2st"]
 
 
 def test_other_features_want_tensorflow(tmp_path, capsys):

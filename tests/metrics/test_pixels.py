@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metrics.pixels import pixel_features, read_folder
+from metrics.pixels import fit, pixel_features, read_folder, reduced
 
 
 def images(n, seed, shape=(6, 5, 1)):
@@ -72,3 +72,22 @@ def test_what_cannot_be_read_is_named(tmp_path):
 def test_empty_folders(tmp_path):
     with pytest.raises(ValueError, match="has 0 images"):
         read_folder(tmp_path)
+
+
+def test_axes_are_found_once_and_applied_to_any_images():
+    real, fake = images(40, 0), images(8, 1)
+    axes = fit(real, components=5)
+    both = pixel_features(real, fake, components=5)
+    np.testing.assert_array_equal(axes.apply(fake), both[1])
+    np.testing.assert_allclose(axes.directions.T @ axes.directions, np.eye(5), atol=1e-12)
+    np.testing.assert_allclose(axes.apply(real).mean(axis=0), 0, atol=1e-12)
+    with pytest.raises(ValueError, match="both must be of one kind"):
+        axes.apply(images(2, 0, (6, 5, 3)))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_in_memory_are_reduced_as_those_in_files_are(tmp_path, channels):
+    pixels = images(3, 0, (200, 100, channels))
+    save(tmp_path, pixels)
+    np.testing.assert_array_equal(reduced(pixels), read_folder(tmp_path))
+    assert reduced(pixels[:, :64, :64]).shape == (3, 64, 64, channels)

@@ -131,3 +131,42 @@ def judge(digits, tmp_path_factory):
 
     history = tmp_path_factory.mktemp("judge") / "history.jsonl"
     return JudgeModule(train(ClassifierOptions(), digits.train, 10, 0, history))
+
+
+@pytest.fixture(scope="session")
+def network():
+    """A generator of digits whose labels differ as training would make them."""
+    import keras
+
+    from models.networks import build_networks
+    from models.options import GANOptions
+
+    keras.utils.set_random_seed(0)
+    generator, _ = build_networks(GANOptions(width=8, latent={"dim": 8}), (8, 8, 1), classes=10)
+    random = np.random.default_rng(0)
+    for variable in generator.trainable_variables:
+        variable.assign(variable + 0.5 * random.normal(size=variable.shape))
+    return generator
+
+
+@pytest.fixture(scope="session")
+def image_filter():
+    """A filter that passes some of the images of `network`."""
+    import keras
+
+    from models.classifier import classifier
+    from models.helper import OPTIONS
+    from models.signatures import Filter
+
+    keras.utils.set_random_seed(1)
+    return Filter(classifier(OPTIONS, (8, 8, 1), 10), candidates=3, threshold=0.0, accuracy=0.1)
+
+
+@pytest.fixture(scope="session")
+def exported(network, image_filter, digits, tmp_path_factory) -> str:
+    """Directory of `network` as a SavedModel, with a filter."""
+    from models.export import export_generator
+
+    path = str(tmp_path_factory.mktemp("exported") / "model")
+    export_generator(network, path, info_of(digits.train), {"steps": 7}, image_filter)
+    return path

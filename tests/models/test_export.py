@@ -1,162 +1,84 @@
-"""A generator's exported signature, and calling it."""
+"""What an export writes beside the graph: what the generator is, and what may be asked of it."""
 
-import io
 import json
-import shutil
 from pathlib import Path
 
 import keras
-import numpy as np
 import pytest
-import tensorflow as tf
-from PIL import Image
 
-from models.export import METADATA_FILE, Generator, export_generator
-from models.networks import build_networks
-from models.options import GANOptions
-
-
-@pytest.fixture(scope="module")
-def network():
-    keras.utils.set_random_seed(0)
-    generator, _ = build_networks(GANOptions(width=8, latent={"dim": 8}), (8, 8, 1), classes=10)
-    # As training leaves them, so that labels differ.
-    random = np.random.default_rng(0)
-    for variable in generator.trainable_variables:
-        variable.assign(variable + 0.5 * random.normal(size=variable.shape))
-    return generator
+from models import export
+from models.export import METADATA_FILE, export_generator
+from models.signatures import Filter
+from models.warmup import WARMUP_FILE
 
 
-@pytest.fixture(scope="module")
-def path(make, network, digits, tmp_path_factory):
-    path = str(tmp_path_factory.mktemp("export") / "model")
-    export_generator(network, path, make.info_of(digits.train))
-    return path
+def metadata_of(path):
+    return json.loads((Path(path) / METADATA_FILE).read_text())
 
 
-@pytest.fixture(scope="module")
-def signature(path):
-    model = tf.saved_model.load(path)
-
-    def call(labels, seeds):
-        function = model.signatures["serving_default"]
-        answer = function(label=tf.constant(labels, tf.int64), seed=tf.constant(seeds, tf.int64))
-        return answer["image_bytes"].numpy().tolist(), answer["status"].numpy().tolist()
-
-    return call
-
-
-def test_the_signature_is_what_servers_were_promised(path):
-    signature = tf.saved_model.load(path).signatures["serving_default"]
-    inputs = signature.structured_input_signature[1]
-    assert {name: (spec.dtype, spec.shape.rank) for name, spec in inputs.items()} == {
-        "label": (tf.int64, 1), "seed": (tf.int64, 1)
-    }  # fmt: skip
-    outputs = signature.structured_outputs
-    assert {name: (spec.dtype, spec.shape.rank) for name, spec in outputs.items()} == {
-        "image_bytes": (tf.string, 1), "status": (tf.string, 1)
-    }  # fmt: skip
+def test_the_metadata_say_what_the_generator_is(exported):
+    metadata = metadata_of(exported)
+    assert metadata.pop("fingerprint") and metadata.pop("signatures")
+    assert metadata == {
+        "classes": list("0123456789"),
+        "image_shape": [8, 8, 1],
+        "latent_dim": 8,
+        "filter": {"candidates": 3, "threshold": 0.0, "accuracy": 0.1},
+        "data": "f" * 64,
+        "training": {"steps": 7},
+    }
+    beside = {path.name for path in (Path(exported) / METADATA_FILE).parent.iterdir()}
+    assert beside == {Path(METADATA_FILE).name, Path(WARMUP_FILE).name}
 
 
-def test_no_python_is_called_from_the_graph(path):
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    graph = saved_model_pb2.SavedModel.FromString((Path(path) / "saved_model.pb").read_bytes()).meta_graphs[0].graph_def
-    ops = {node.op for node in graph.node} | {node.op for f in graph.library.function for node in f.node_def}
-    assert "EncodePng" in ops and not {op for op in ops if "PyFunc" in op}
-
-
-def test_images_are_pngs_of_the_networks_output(signature, network):
-    (png,), status = signature([4], [11])
-    assert status == [b"ok"] and png.startswith(b"\x89PNG")
-    z = tf.random.stateless_normal((1, 8), (11, 0), alg="philox")
-    image = network([z, tf.constant([4], tf.int64)], training=False).numpy()[0, ..., 0]
-    shown = np.asarray(Image.open(io.BytesIO(png)), np.int16)
-    assert np.abs(shown - np.round((image + 1) * 127.5)).max() <= 1
-
-
-def test_equal_questions_have_equal_bytes_and_others_do_not(signature):
-    images, _ = signature([1, 1, 2, 1], [5, 5, 5, 6])
-    assert images[0] == images[1] and len(set(images)) == 3
-    assert signature([1, 1, 2, 1], [5, 5, 5, 6])[0] == images
+@pytest.mark.parametrize(
+    ("signature", "good", "bad"),
+    [
+        ("serving_default", {"label": 9, "seed": -(2**63)}, {"label": 10, "seed": 0}),
+        ("by_name", {"name": "9", "seed": 0}, {"name": "ten", "seed": 0}),
+        ("truncated", {"label": 0, "seed": 0, "truncation": 2}, {"label": 0, "seed": 0, "truncation": 0}),
+        ("array", {"label": 0, "seed": 0}, {"label": -1, "seed": 0}),
+        ("latent", {"label": 0, "z": [0.5] * 8}, {"label": 0, "z": [0.5] * 9}),
+        ("filtered", {"label": 0, "seed": 0}, {"label": 10, "seed": 0}),
+    ],
+)
+def test_the_metadata_say_what_a_row_of_each_signature_may_be(exported, signature, good, bad):
+    jsonschema = pytest.importorskip("jsonschema")
+    inputs = metadata_of(exported)["signatures"][signature]
+    schema = {"type": "object", "properties": inputs, "required": list(inputs), "additionalProperties": False}
+    jsonschema.validate(good, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(bad, schema)
 
 
-def test_a_row_depends_on_itself_alone(signature):
-    labels, seeds = [3, 1, 4, 1], [10, 20, 30, 40]
-    images, _ = signature(labels, seeds)
-    for row in range(4):
-        others = [(9 - label, seed + 7) for label, seed in zip(labels, seeds, strict=True)]
-        others[row] = labels[row], seeds[row]
-        assert signature(*zip(*others, strict=True))[0][row] == images[row]
+def test_without_a_filter_there_is_none_to_ask(make, network, digits, tmp_path):
+    export_generator(network, str(tmp_path), make.info_of(digits.train), {"steps": 1})
+    metadata = metadata_of(tmp_path)
+    assert metadata["filter"] is None and "filtered" not in metadata["signatures"]
 
 
-@pytest.mark.parametrize("label", [-1, 10, 2**40])
-def test_an_unknown_label_spoils_only_its_own_row(signature, label):
-    images, status = signature([2, label, 7], [1, 2, 3])
-    assert status == [b"ok", f"unknown label {label}: allowed 0..9".encode(), b"ok"]
-    assert images[1] == b"" and [images[0], images[2]] == [signature([2, 0, 7], [1, 2, 3])[0][i] for i in (0, 2)]
-
-
-def test_any_seed_and_an_empty_question_are_answered(signature):
-    assert signature([0, 0], [-(2**63), 2**63 - 1])[1] == [b"ok", b"ok"]
-    assert signature([], []) == ([], [])
-
-
-def test_columns_of_unequal_length_are_refused(signature):
-    with pytest.raises(tf.errors.InvalidArgumentError, match="label and seed differ in length"):
-        signature([1, 2], [1])
-
-
-def test_a_loaded_generator_knows_what_it_is(path, digits):
-    generator = Generator(path)
-    assert generator.path == path and generator.classes == tuple("0123456789") and generator.image_shape == (8, 8, 1)
-    metadata = json.loads((Path(path) / METADATA_FILE).read_text())
-    assert metadata["fingerprint"] == generator.fingerprint and metadata["data"] == "f" * 64
-    assert [p.name for p in (Path(path) / METADATA_FILE).parent.iterdir()] == ["tailgan.json"]
-
-
-def test_generating_gives_the_pixels_of_the_pngs_over_several_batches(path):
-    generator = Generator(path)
-    labels, seeds = np.arange(10).repeat(2), np.arange(20)
-    images = generator.generate(labels, seeds, batch_size=8)
-    assert images.shape == (20, 8, 8, 1) and images.dtype == np.uint8
-    pngs = generator.generate_png(labels, seeds, batch_size=8)
-    assert [np.asarray(Image.open(io.BytesIO(png))).tolist() for png in pngs] == images[..., 0].tolist()
-    assert generator.generate(labels[:0], seeds[:0]).shape == (0, 8, 8, 1)
-
-
-def test_faults_of_a_question_are_told(path):
-    generator = Generator(path)
-    with pytest.raises(ValueError, match=r"unknown label 12: allowed 0\.\.9"):
-        generator.generate(np.array([1, 12]), np.array([0, 0]))
-    with pytest.raises(ValueError, match="2 labels, but 1 seeds"):
-        generator.generate(np.array([1, 2]), np.array([0]))
-
-
-def test_a_fingerprint_is_that_of_weights_and_classes(make, path, network, digits, tmp_path):
+def test_a_fingerprint_is_of_all_that_answers_depend_on(make, network, image_filter, digits, tmp_path, monkeypatch):
     info = make.info_of(digits.train)
-    own = Generator(path).fingerprint
-    export_generator(network, str(tmp_path / "same"), info)
-    export_generator(network, str(tmp_path / "named"), info.model_copy(update={"classes": tuple("abcdefghij")}))
     other = keras.models.clone_model(network)
     other.set_weights([weight + 1e-6 for weight in network.get_weights()])
-    export_generator(other, str(tmp_path / "weights"), info)
-    assert Generator(str(tmp_path / "same")).fingerprint == own
-    assert len({own, *(Generator(str(tmp_path / name)).fingerprint for name in ("named", "weights"))}) == 3
+    helper = keras.models.clone_model(image_filter.helper)
+    helper.set_weights([weight + 1e-6 for weight in image_filter.helper.get_weights()])
 
+    def fingerprint(generator, info, chosen):
+        export_generator(generator, str(tmp_path / "model"), info, {"steps": 1}, chosen)
+        return metadata_of(tmp_path / "model")["fingerprint"]
 
-def test_what_is_no_generator_is_refused(path, tmp_path):
-    with pytest.raises(OSError, match="nothing"):
-        Generator(str(tmp_path / "nothing"))
-    module = tf.Module()
-    module.f = tf.function(lambda x: {"y": x}, input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
-    tf.saved_model.save(module, str(tmp_path / "foreign"), signatures={"serving_default": module.f})
-    with pytest.raises(ValueError, match="no signature `serving_default` from label and seed"):
-        Generator(str(tmp_path / "foreign"))
-    tf.saved_model.save(module, str(tmp_path / "bare"))
-    with pytest.raises(ValueError, match="no signature `serving_default` from label and seed"):
-        Generator(str(tmp_path / "bare"))
-    shutil.copytree(path, tmp_path / "unnamed")
-    (tmp_path / "unnamed" / METADATA_FILE).unlink()
-    with pytest.raises(ValueError, match="which names the classes"):
-        Generator(str(tmp_path / "unnamed"))
+    own = fingerprint(network, info, image_filter)
+    assert fingerprint(network, info, image_filter) == own
+    others = [
+        fingerprint(other, info, image_filter),
+        fingerprint(network, info.model_copy(update={"classes": tuple("abcdefghij")}), image_filter),
+        fingerprint(network, info, None),
+        fingerprint(network, info, Filter(helper, 3, 0.0, 0.1)),
+        fingerprint(network, info, Filter(image_filter.helper, 4, 0.0, 0.1)),
+        fingerprint(network, info, Filter(image_filter.helper, 3, 0.5, 0.1)),
+    ]
+    assert len({own, *others}) == 7
+    assert fingerprint(network, info, Filter(image_filter.helper, 3, 0.0, 0.9)) == own
+    monkeypatch.setattr(export, "MAX_TRUNCATION", 3.0)  # other signatures than before
+    assert fingerprint(network, info, image_filter) != own

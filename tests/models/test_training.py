@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models import build, training
+from models import build, helper, training
 from models.build import build_gan
 from models.errors import UserError
-from models.export import Generator
+from models.export import METADATA_FILE
+from models.generator import Generator
 from models.options import GANOptions
 
 CLASSES = tuple(map(str, range(10)))
-SMALL = GANOptions(width=8, latent={"dim": 8}, batch_size=16, steps=40, checkpoint_every=20)
+SMALL = GANOptions(width=8, latent={"dim": 8}, batch_size=16, steps=40, checkpoint_every=20, helper_steps=4)
 
 
 def values(gan):
@@ -112,8 +113,8 @@ def test_trainings_that_differ_lie_in_directories_of_their_own(digits, tmp_path)
     assert directory(*base) == directory(*base)
     assert len({directory(*args) for args in (base, *others)}) == 6
     assert json.loads((directory(*base) / "training.json").read_text())["options"]["width"] == 8
-    saved_otherwise = base[0].model_copy(update={"checkpoint_every": 7, "keep_checkpoints": 9, "monitor": {"every": 3}})
-    assert directory(saved_otherwise, *base[1:]) == directory(*base)
+    same = {"checkpoint_every": 7, "keep_checkpoints": 9, "monitor": {"every": 3}, "export": {"filter": None}}
+    assert directory(GANOptions(**{**base[0].model_dump(), **same}), *base[1:]) == directory(*base)
 
 
 @pytest.mark.e2e
@@ -130,6 +131,28 @@ def test_run_fn_gives_the_same_generator_in_every_process(fn_args):
         program = f"import types; from models.training import run_fn; run_fn(types.SimpleNamespace(**{vars(again)!r}))"
         subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
         assert Generator(again.serving_model_dir).fingerprint == fingerprint
+
+
+def test_run_fn_exports_the_filter_that_the_options_describe_and_trains_its_helper_once(fn_args, monkeypatch):
+    few = SMALL.model_copy(update={"steps": 2})
+
+    def exported(chosen):
+        args = fn_args(options=GANOptions(**{**few.model_dump(), "export": {"filter": chosen}}).model_dump_json())
+        training.run_fn(args)
+        metadata = json.loads((Path(args.serving_model_dir) / METADATA_FILE).read_text())
+        return metadata, tf.saved_model.load(args.serving_model_dir).signatures
+
+    metadata, signatures = exported({"candidates": 2, "threshold": 0.25})
+    assert 0 <= metadata["filter"].pop("accuracy") <= 1
+    assert metadata["filter"] == {"candidates": 2, "threshold": 0.25} and metadata["training"] == {"steps": 2}
+    question = {"label": tf.range(10, dtype=tf.int64), "seed": tf.range(10, dtype=tf.int64)}
+    answer = signatures["filtered"](**question)
+    assert set(answer["tries"].numpy()) <= {1, 2}
+    assert b"none of 2 images passed the filter" in answer["status"].numpy()  # after two steps
+    monkeypatch.delattr(helper, "train")
+    assert exported({"candidates": 3})[0]["filter"]["candidates"] == 3
+    metadata, signatures = exported(None)
+    assert metadata["filter"] is None and "filtered" not in signatures
 
 
 def test_run_fn_writes_a_generator_and_its_history(fn_args):

@@ -10,14 +10,15 @@ from metrics.kernel import kernel_distance
 from models import training
 from models.build import build_gan
 from models.data import read
-from models.export import Generator, export_generator
+from models.export import export_generator
+from models.generator import Generator
 from models.options import GANOptions
 
 
 def generated(options: GANOptions, examples, info, directory: Path, seed: int) -> Generator:
     gan = build_gan(options, examples, "0123456789", {}, seed)
     training.train(gan, options, examples, seed, directory)
-    export_generator(gan.ema, str(directory / "model"), info)
+    export_generator(gan.ema, str(directory / "model"), info, {"steps": options.steps})
     return Generator(str(directory / "model"))
 
 

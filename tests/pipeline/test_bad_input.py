@@ -204,3 +204,9 @@ def test_a_root_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     said = refused(tmp_path, "folder.yaml", "--root", "file/root")
     assert said == f"{tmp_path}/file/root: cannot be written: Not a directory; --root names another directory"
+
+
+def test_docker_that_is_asked_for_and_not_there_is_told_before_anything_runs(tmp_path):
+    (tmp_path / "a.yaml").write_text("data: {source: digits}\nserving:\n  validation:\n    server: docker\n")
+    said = refused(tmp_path, "a.yaml")
+    assert said.startswith("a.yaml:4: `serving.validation.server`: `docker` needs Docker's command line")

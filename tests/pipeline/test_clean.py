@@ -129,6 +129,21 @@ def test_the_newest_runs_stay_with_what_they_took_from_older_ones(lab):
     assert lab.goes(1) == set()
 
 
+def test_what_was_seen_of_real_images_goes_when_no_kept_run_has_used_it(lab):
+    lab.run("1")
+    lab.node("GAN")
+    for key in ("unused", "used again"):
+        os.utime(lab.file(f"cache/features/{key}.npz"), (1, 1))
+    lab.file("cache/features/.half.npz.77")
+    lab.run("2")
+    lab.node("GAN")
+    os.utime(lab.root / "cache" / "features" / "used again.npz")
+    lab.file("cache/features/new.npz")
+    gone = {path for path in lab.goes(1) if path.startswith("cache")}
+    assert gone == {"cache/features/unused.npz", "cache/features/.half.npz.77"}
+    assert "cache" in clean.summary(lab.plan(1))
+
+
 def test_artifacts_that_stay_are_not_written_to_because_tfx_hashes_them_whole(lab):
     lab.run("1")
     examples = lab.node("ExampleGen")
@@ -160,7 +175,9 @@ def test_as_many_versions_as_runs_stay_and_an_incomplete_one_does_not_count(lab)
         lab.file(f"serving/generator/{version}/saved_model.pb")
     lab.file("serving/generator/12/variables/data")
     lab.file("serving/generator/notes/text")
+    lab.file("serving/generator/history.jsonl")
     assert lab.goes(2) == {"serving/generator/1", "serving/generator/9"}
+    assert not [item for item in lab.plan(2).stays if item.path.name == "history.jsonl"]
 
 
 def test_checkpoints_stay_while_the_training_that_wrote_them_is_in_use(lab):

@@ -12,6 +12,7 @@ ENTRIES = {
     "Judge": "models.judge",
     "GAN": "models.training",
     "Evaluator": "components.evaluator.executor",
+    "ServingValidator": ("components.serving_validator.executor", "serving.__main__"),
 }
 
 
@@ -29,7 +30,8 @@ def copied(tmp_path, monkeypatch):
 
 def versions():
     code_version._imports.cache_clear()
-    return {node: code_version.code_version(module) for node, module in ENTRIES.items()}
+    modules = {node: (entry,) if isinstance(entry, str) else entry for node, entry in ENTRIES.items()}
+    return {node: code_version.code_version(*names) for node, names in modules.items()}
 
 
 @pytest.mark.parametrize(
@@ -42,10 +44,17 @@ def versions():
         ("models/terms/__init__.py", {"GAN"}),
         ("models/terms/r1.py", {"GAN"}),
         ("models/penalties.py", {"GAN"}),
+        ("models/helper.py", {"GAN"}),
+        ("models/signatures.py", {"GAN", "ServingValidator"}),
+        ("models/warmup.py", {"GAN", "ServingValidator"}),
+        ("models/generator.py", set()),  # only `tailgan sample` calls a generator in this process
         ("models/judge.py", {"Judge"}),
         ("metrics/kernel.py", {"Evaluator"}),
         ("components/rebalancer/strategies.py", {"Rebalancer"}),
-        ("models/data.py", {"Judge", "GAN", "Evaluator"}),
+        ("models/data.py", {"Judge", "GAN", "Evaluator", "ServingValidator"}),
+        ("components/serving_validator/checks.py", {"ServingValidator"}),
+        ("components/serving_validator/leash.py", {"ServingValidator"}),
+        ("serving/rest.py", {"ServingValidator"}),
         ("components/examples.py", {"ExampleGen", "Rebalancer", "Evaluator"}),
         ("models/dataset.py", set(ENTRIES)),
     ],

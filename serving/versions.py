@@ -1,0 +1,328 @@
+"""The versions of the models: found, loaded, warmed, retired, by a thread that looks at the file system.
+
+A version is a directory with a number for a name. It is loaded when it holds a `saved_model.pb` and nothing in it has
+changed between two looks, so that one that is being copied is left alone. A new version is loaded and warmed before an
+old one is retired; one that cannot be loaded is reported and the old one goes on. A version is closed when the last
+request that uses it has ended.
+"""
+
+import gc
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from serving.config import ModelConfig
+from serving.errors import ServingError, invalid
+from serving.metrics import Metrics
+from serving.version import State, Version, contents_of
+
+if TYPE_CHECKING:
+    from serving.model import Model
+
+logger = logging.getLogger("serving")
+
+LoadModel = Callable[[Path], "Model"]
+LOOK_AGAIN_SECONDS = 1.0  # at the latest, while a version is not settled
+
+
+class Versions:
+    """All versions of all models."""
+
+    def __init__(
+        self,
+        models: Mapping[str, ModelConfig],
+        metrics: Metrics,
+        poll_seconds: float,
+        retries: int,
+        retry_seconds: float,
+        label_unavailable: bool = False,
+    ):
+        """Starts nothing; `run` does.
+
+        Args:
+          models: by name.
+          metrics: where loading is counted.
+          poll_seconds: between looks at the file system; 0 means none after what is there has been loaded.
+          retries: of a version that could not be loaded, while its files stay as they are.
+          retry_seconds: between them.
+          label_unavailable: whether a new label may be given to a version that is not served yet.
+
+        Raises:
+          ServingError: if a label is given to a version that is not served yet and may not be.
+        """
+        self._metrics = metrics
+        self._poll_seconds = poll_seconds
+        self._retries = retries
+        self._retry_seconds = retry_seconds
+        self._label_unavailable = label_unavailable
+        self._lock = threading.RLock()
+        self._wake = threading.Event()
+        self._stopped = False
+        self._versions: dict[str, dict[int, Version]] = {}
+        self._models: dict[str, ModelConfig] = dict(models)
+        self._labels: dict[str, dict[str, int]] = {}
+        self._said: dict[str, str] = {}  # the last complaint about each model
+        self._configured = 0  # how many configurations have come since the first one
+        self._looked = 0  # as it was when the last look began
+        self._set_labels(models)
+
+    # What requests ask for.
+
+    @contextmanager
+    def use(self, name: str, number: int | None = None, label: str | None = None) -> Iterator[Version]:
+        """A version that stays loaded as long as the context lasts: the one asked for, or the newest.
+
+        Raises:
+          ServingError: if it is not served.
+        """
+        version = self.take(name, number, label)
+        try:
+            yield version
+        finally:
+            self.release(version)
+
+    def take(self, name: str, number: int | None = None, label: str | None = None) -> Version:
+        """As `use`; `release` must follow."""
+        with self._lock:
+            if label is not None:
+                labels = self._labels.get(name, {})
+                if label not in labels:
+                    raise invalid(f"Unrecognized servable version label: {label}")
+                number = labels[label]
+            served = {v.number: v for v in self._versions.get(name, {}).values() if v.state == "AVAILABLE"}
+            asked = max(served, default=None) if number is None else number
+            if asked not in served:
+                request = f"Latest({name})" if number is None else f"Specific({name}, {number})"
+                raise ServingError("NOT_FOUND", f"Servable not found for request: {request}")
+            served[asked].users += 1
+            return served[asked]
+
+    def hold(self, version: Version) -> None:
+        """One user more of a version that has one."""
+        with self._lock:
+            version.users += 1
+
+    def release(self, version: Version) -> None:
+        """One user less."""
+        with self._lock:
+            version.users -= 1
+            if not version.users and version.state == "UNLOADING":
+                self._wake.set()
+
+    def status(self, name: str, number: int | None = None) -> list[tuple[int, State, ServingError | None]]:
+        """(number, state, error) of the versions of a model, newest first, or of one of them.
+
+        Raises:
+          ServingError: if there are none.
+        """
+        with self._lock:
+            known = self._versions.get(name, {})
+            if number is not None and number not in known:
+                raise ServingError("NOT_FOUND", f"Could not find version {number} of model {name}")
+            if not known:
+                raise ServingError("NOT_FOUND", f"Could not find any versions of model {name}")
+            numbers = sorted(known, reverse=True) if number is None else [number]
+            return [(known[n].number, known[n].state, known[n].error) for n in numbers]
+
+    def ready(self) -> bool:
+        """Whether every model has a version that is served."""
+        with self._lock:
+            return all(self._serves(name) for name in self._models)
+
+    def names(self) -> list[str]:
+        """The models that are configured."""
+        return list(self._models)
+
+    def knows(self, name: str) -> bool:
+        """Whether a model of that name is or was configured."""
+        return name in self._models or name in self._versions
+
+    def reload(self, models: Mapping[str, ModelConfig], timeout: float = 60.0) -> None:
+        """Takes another configuration, and waits until all that it adds is served or has failed.
+
+        Raises:
+          ServingError: if a model did not become available, or a label could not be given.
+        """
+        with self._lock:
+            self._models = dict(models)
+            self._configured += 1
+            mine = self._configured
+        self._wake.set()
+        deadline = time.monotonic() + timeout
+        while (self._looked < mine or self._pending()) and time.monotonic() < deadline and not self._stopped:
+            time.sleep(0.05)
+        with self._lock:
+            missing = [name for name in models if not self._serves(name)]
+            if missing:
+                told = "".join(f"{{name: {name}}}, " for name in missing)
+                raise ServingError("UNKNOWN", f"{len(missing)} model(s) did not become available: {{{told}}}")
+            self._set_labels(models)
+
+    def _pending(self) -> bool:
+        """Whether there is a version to be loaded that was not tried yet."""
+        with self._lock:
+            known = [version for versions in self._versions.values() for version in versions.values()]
+            return any(version.state in ("START", "LOADING") and not version.attempts for version in known)
+
+    def _serves(self, name: str) -> bool:
+        return any(version.state == "AVAILABLE" for version in self._versions.get(name, {}).values())
+
+    def _set_labels(self, models: Mapping[str, ModelConfig]) -> None:
+        """All labels anew, or none of them."""
+        for name, model in models.items():
+            for label, number in model.labels.items():
+                version = self._versions.get(name, {}).get(number)
+                new = label not in self._labels.get(name, {})
+                if not (version and version.state == "AVAILABLE") and not (self._label_unavailable and new):
+                    raise ServingError(
+                        "FAILED_PRECONDITION",
+                        f"Request to assign label to version {number} of model {name}, which is not currently "
+                        "available for inference",
+                    )
+        self._labels = {name: dict(model.labels) for name, model in models.items()}
+
+    # What the thread does.
+
+    def run(self, loader: Callable[[], LoadModel]) -> None:
+        """Looks, loads and retires until `stop`; `loader` imports what loads a model, after the first look."""
+        self.look(None)
+        load_model = loader()
+        while not self._stopped:
+            self._wake.clear()
+            settled = self.look(load_model)
+            self._wake.wait(self._pause(settled))
+        for versions in self._versions.values():
+            for version in versions.values():
+                if version.model is not None and not version.users:
+                    self._close(version)
+
+    def stop(self) -> None:
+        """Ends `run`."""
+        self._stopped = True
+        self._wake.set()
+
+    def _pause(self, settled: bool) -> float | None:
+        """Seconds to the next look."""
+        if not settled:
+            return min(LOOK_AGAIN_SECONDS, self._poll_seconds) if self._poll_seconds > 0 else LOOK_AGAIN_SECONDS
+        return self._poll_seconds if self._poll_seconds > 0 else None
+
+    def look(self, load_model: LoadModel | None) -> bool:
+        """One look at all base paths; loads (if it is told by what) and retires what is due.
+
+        Returns:
+          Whether there is nothing that has to be looked at again soon.
+        """
+        settled = True
+        with self._lock:
+            models, configured = dict(self._models), self._configured
+        for name in [*models, *(name for name in self._versions if name not in models)]:
+            model = models.get(name)
+            aspired = self._aspired(model) if model else {}
+            with self._lock:
+                known = self._versions.setdefault(name, {}) if aspired else self._versions.get(name, {})
+                for number, path in aspired.items():
+                    if number not in known or (known[number].state == "END" and known[number].error is None):
+                        known[number] = Version(number, path)
+            for number in aspired:
+                settled &= self._advance(known[number], name, load_model)
+            self._retire(known, aspired, removed=model is None)
+        self._looked = configured
+        return settled
+
+    def _aspired(self, model: ModelConfig) -> dict[int, Path]:
+        """The versions that should be served, newest first."""
+        try:
+            children = list(model.base_path.iterdir())
+        except OSError as error:
+            self._complain(
+                model.name, f"Could not find base path {model.base_path} for servable {model.name}: {error.strerror}"
+            )
+            return {}
+        found = {int(path.name): path for path in children if path.name.isdecimal() and path.is_dir()}
+        found = {number: path for number, path in found.items() if number < 2**63}
+        picked = {number: found[number] for number in model.policy.pick(list(found))}
+        if not picked:
+            self._complain(
+                model.name,
+                f"No versions of servable {model.name} found under base path {model.base_path}: waiting for a "
+                "directory whose name is a number",
+            )
+        else:
+            self._said.pop(model.name, None)
+        return picked
+
+    def _complain(self, name: str, what: str) -> None:
+        if self._said.get(name) != what:
+            self._said[name] = what
+            logger.warning(what)
+
+    def _advance(self, version: Version, name: str, load_model: LoadModel | None) -> bool:
+        """Loads a version if it is due; returns whether there is nothing to be done about it soon."""
+        if version.state == "UNLOADING":  # it has come back, and only this thread would have closed it
+            version.state = "AVAILABLE"
+        if version.state == "AVAILABLE":
+            return True
+        contents = contents_of(version.path)
+        if contents != version.contents:
+            version.contents, version.attempts, version.next_attempt = contents, 0, 0.0
+            version.state, version.error = "LOADING", None
+            return False
+        if load_model is None or version.state == "END" or time.monotonic() < version.next_attempt:
+            return version.state == "END"
+        self._load(version, name, load_model)
+        return version.state in ("AVAILABLE", "END")
+
+    def _load(self, version: Version, name: str, load_model: LoadModel) -> None:
+        version.attempts += 1
+        start = time.monotonic()
+        try:
+            model = load_model(version.path)
+            self._metrics.load_attempts.add(str(version.path), "success")
+            try:
+                warm = model.warm_up(version.path)
+            except ServingError:
+                model.close()
+                raise
+        except ServingError as error:
+            self._metrics.load_attempts.add(str(version.path), "fail")
+            logger.error("%s version %d cannot be loaded: %s: %s", name, version.number, error.code, error.message)
+            version.next_attempt = time.monotonic() + self._retry_seconds
+            if version.attempts > self._retries:
+                with self._lock:
+                    version.state, version.error = "END", error
+            return
+        if warm:
+            self._metrics.warmup_latency.observe(warm, str(version.path), "OK")
+        with self._lock:
+            version.model, version.state = model, "AVAILABLE"
+        logger.info("%s version %d is served (loaded in %.1f s)", name, version.number, time.monotonic() - start)
+
+    def _retire(self, known: Mapping[int, Version], aspired: Mapping[int, Path], removed: bool) -> None:
+        """Ends what is no longer wanted; what serves stays until all that is to replace it serves."""
+        replaced = removed or (bool(aspired) and all(known[number].state == "AVAILABLE" for number in aspired))
+        for version in list(known.values()):
+            if version.number in aspired:
+                continue
+            with self._lock:
+                if version.state == "AVAILABLE" and replaced:
+                    version.state = "UNLOADING"
+                elif version.state in ("START", "LOADING") or (version.error and not version.path.is_dir()):
+                    version.state, version.error = "END", None
+                idle = version.state == "UNLOADING" and not version.users
+            if idle:
+                self._close(version)
+
+    def _close(self, version: Version) -> None:
+        model, version.model = version.model, None
+        if model is not None:
+            model.close()
+        del model
+        gc.collect()  # graphs are full of cycles
+        with self._lock:
+            version.state = "END"
+        logger.info("%s is no longer served", version.path)

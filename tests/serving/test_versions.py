@@ -1,0 +1,253 @@
+"""Which versions are served, as directories come and go. A model is a text here; test_endpoint.py has real ones."""
+
+import shutil
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from serving.config import ModelConfig, VersionPolicy
+from serving.errors import ServingError
+from serving.metrics import Metrics
+from serving.versions import Versions
+
+
+class Text:
+    """A model that is a text; `broken` cannot be loaded, `cold` cannot be warmed."""
+
+    loaded: list["Text"] = []
+
+    def __init__(self, path: Path):
+        file = path / "saved_model.pb"
+        if not file.is_file() or file.read_text() == "broken":
+            raise ServingError("NOT_FOUND", f"no model in {path}")
+        self.text = file.read_text()
+        self.closed = False
+        self.loaded.append(self)
+
+    def warm_up(self, path: Path) -> float:
+        if self.text == "cold":
+            raise ServingError("INVALID_ARGUMENT", "refused")
+        return 0.0
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def base(tmp_path) -> Path:
+    Text.loaded.clear()
+    (tmp_path / "m").mkdir()
+    return tmp_path / "m"
+
+
+@pytest.fixture
+def push(base):
+    def write(number: int, text: str = "good") -> Path:
+        (base / str(number)).mkdir(exist_ok=True)
+        (base / str(number) / "saved_model.pb").write_text(text)
+        return base / str(number)
+
+    return write
+
+
+NEWEST = VersionPolicy()
+
+
+def versions_of(base: Path, policy: VersionPolicy = NEWEST, labels=None, **settings) -> Versions:
+    settings = {"poll_seconds": 1, "retries": 0, "retry_seconds": 0, **settings}
+    return Versions({"m": ModelConfig("m", base, policy, labels or {})}, Metrics(), **settings)
+
+
+def look(versions: Versions, times: int = 2) -> None:
+    for _ in range(times):
+        versions.look(Text)
+
+
+def states(versions: Versions) -> dict[int, str]:
+    return {number: state for number, state, _ in versions.status("m")}
+
+
+def served(versions: Versions, *asked) -> int:
+    with versions.use("m", *asked) as version:
+        assert version.model is not None
+        assert not version.model.closed
+        return version.number
+
+
+def test_the_newest_is_served_and_the_old_one_closed(base, push):
+    push(1)
+    versions = versions_of(base)
+    look(versions)
+    assert served(versions) == 1
+    push(2)
+    look(versions, 1)
+    assert served(versions) == 1, "a version is left alone until two looks find the same in it"
+    look(versions, 1)
+    assert served(versions) == 2
+    assert states(versions) == {2: "AVAILABLE", 1: "END"}
+    assert [model.closed for model in Text.loaded] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "policy, wanted",
+    [
+        (VersionPolicy(), {10}),
+        (VersionPolicy(latest=2), {10, 9}),
+        (VersionPolicy(all=True), {1, 9, 10}),
+        (VersionPolicy(specific=(1, 9, 77)), {1, 9}),
+    ],
+)
+def test_policies(base, push, policy, wanted):
+    for number in (1, 9, 10):
+        push(number)
+    (base / "tmp.11").mkdir()
+    (base / "12").write_text("a file")
+    versions = versions_of(base, policy)
+    look(versions)
+    assert {number for number, state in states(versions).items() if state == "AVAILABLE"} == wanted
+
+
+def test_a_version_that_is_being_copied_is_left_alone(base, push):
+    push(1)
+    versions = versions_of(base)
+    look(versions)
+    path = push(2)
+    for size in range(1, 4):
+        (path / "variables").write_bytes(b"x" * size)
+        look(versions, 1)
+        assert states(versions) == {2: "LOADING", 1: "AVAILABLE"}
+    look(versions, 1)
+    assert served(versions) == 2
+
+
+def test_a_broken_version_is_told_and_the_old_one_goes_on(base, push):
+    push(1)
+    versions = versions_of(base)
+    look(versions)
+    for text in ("broken", "cold"):
+        push(2, text)
+        look(versions, 3)
+        assert served(versions) == 1
+        (told,) = versions.status("m", 2)
+        assert told[1] == "END"
+        assert told[2] is not None
+        with pytest.raises(ServingError, match=r"Specific\(m, 2\)"):
+            served(versions, 2)
+    assert Text.loaded[-1].closed, "what could not be warmed is closed"
+    push(2)
+    look(versions)
+    assert served(versions) == 2, "files that change are tried again"
+
+
+def test_loading_is_tried_again(base, push):
+    push(1, "broken")
+    versions = versions_of(base, retries=2)
+    look(versions, 3)
+    assert states(versions) == {1: "LOADING"}
+    look(versions, 1)
+    assert states(versions) == {1: "END"}
+
+
+def test_a_version_that_is_removed_gives_way_to_the_one_before(base, push):
+    push(1)
+    push(2)
+    versions = versions_of(base)
+    look(versions)
+    assert served(versions) == 2
+    shutil.rmtree(base / "2")
+    look(versions, 1)
+    assert served(versions) == 2, "until the other one is there"
+    look(versions, 1)
+    assert served(versions) == 1
+    push(2)
+    look(versions)
+    assert served(versions) == 2
+
+
+def test_what_serves_goes_on_without_its_directory(base, push):
+    push(1)
+    versions = versions_of(base)
+    look(versions)
+    shutil.rmtree(base)
+    look(versions)
+    assert served(versions) == 1
+
+
+def test_a_request_keeps_its_version(base, push):
+    push(1)
+    versions = versions_of(base)
+    look(versions)
+    with versions.use("m") as version:
+        push(2)
+        look(versions, 3)
+        assert version.model is not None
+        assert not version.model.closed
+        assert states(versions) == {2: "AVAILABLE", 1: "UNLOADING"}
+        assert served(versions) == 2
+    look(versions, 1)
+    assert Text.loaded[0].closed
+    assert states(versions) == {2: "AVAILABLE", 1: "END"}
+
+
+def test_labels(base, push):
+    push(1)
+    push(3)
+    both = VersionPolicy(specific=(1, 3))
+    with pytest.raises(ServingError, match="assign label to version 1 of model m, which is not currently available"):
+        versions_of(base, both, {"stable": 1})
+    versions = versions_of(base, both, {"stable": 1}, label_unavailable=True)
+    look(versions)
+    assert served(versions, None, "stable") == 1
+    with pytest.raises(ServingError, match="Unrecognized servable version label: nope"):
+        served(versions, None, "nope")
+
+
+@pytest.fixture
+def running(base):
+    threads = []
+
+    def begin(versions: Versions) -> Versions:
+        thread = threading.Thread(target=versions.run, args=(lambda: Text,))
+        thread.start()
+        threads.append((versions, thread))
+        return versions
+
+    yield begin
+    for versions, thread in threads:
+        versions.stop()
+        thread.join()
+
+
+def test_a_reload(base, push, running):
+    push(1)
+    push(3)
+    versions = running(versions_of(base, VersionPolicy(specific=(1,)), poll_seconds=0.05))
+    config = ModelConfig("m", base, VersionPolicy(specific=(1, 3)), {"stable": 3})
+    versions.reload({"m": config})
+    assert served(versions, None, "stable") == 3, "a label may be given to what the reload adds"
+    moved = ModelConfig("m", base, config.policy, {"stable": 9})
+    with pytest.raises(ServingError, match="label to version 9"):
+        versions.reload({"m": moved})
+    assert served(versions, None, "stable") == 3
+    ghost = ModelConfig("ghost", base / "ghost")
+    with pytest.raises(ServingError, match=r"1 model.s. did not become available: \{\{name: ghost}"):
+        versions.reload({"m": config, "ghost": ghost})
+    versions.reload({})
+    deadline = time.monotonic() + 10
+    while set(states(versions).values()) != {"END"} and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert set(states(versions).values()) == {"END"}
+
+
+def test_everything_is_closed_at_the_end(base, push):
+    push(1)
+    versions = versions_of(base, poll_seconds=0.01)
+    thread = threading.Thread(target=versions.run, args=(lambda: Text,))
+    thread.start()
+    while not versions.ready():
+        time.sleep(0.01)
+    versions.stop()
+    thread.join(10)
+    assert Text.loaded[0].closed
