@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from components.evaluator.constants import VERDICT_PROPERTY
+from components.serving_validator.constants import BLESSED_PROPERTY
 from pipeline.config import ConfigError
 from pipeline.network import reach
 from pipeline.store_address import FORMS, Address, parse
 
 URI = "TAILGAN_METADATA_URI"
 PASSWORD = "TAILGAN_METADATA_PASSWORD"
+REFUSED = "refused_by_server"  # the verdict on what the gate blessed and the ServingValidator did not
 _TRIES = 5  # two that set up an empty database at once get into each other's way, and one is told to try again
 
 
@@ -54,29 +56,31 @@ def knows(connection: Any, pipeline: str) -> bool:
 
 
 def evaluations(connection: Any, run_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """What the Evaluator found in runs.
+    """What the Evaluator found in runs, and whether a server refused what it blessed.
 
     Args:
       connection: as `connect` returns it.
       run_ids: as tasks were given them.
 
     Returns:
-      For each run that came that far `verdict` and figures by the names that rules have for them.
+      For each run that came that far `verdict`, REFUSED among them, and figures by the names that rules have for them.
     """
     import ml_metadata
 
     store = ml_metadata.MetadataStore(connection)
+    kinds = {kind.id: kind.name for kind in store.get_artifact_types()}
     found = {}
-    try:
-        kind = store.get_artifact_type("ModelEvaluation").id
-    except ml_metadata.errors.NotFoundError:
-        return {}
     for run_id in run_ids:
         context = store.get_context_by_type_and_name("pipeline_run", run_id)
+        noted: dict[str, dict[str, Any]] = {}
         for artifact in store.get_artifacts_by_context(context.id) if context else ():
-            noted = {key: _plain(value) for key, value in artifact.custom_properties.items()}
-            if artifact.type_id == kind and VERDICT_PROPERTY in noted:
-                found[run_id] = noted
+            properties = {key: _plain(value) for key, value in artifact.custom_properties.items()}
+            noted.setdefault(kinds[artifact.type_id], {}).update(properties)
+        evaluation, validation = noted.get("ModelEvaluation", {}), noted.get("InfraBlessing", {})
+        if evaluation.get(VERDICT_PROPERTY) == "blessed" and validation.get(BLESSED_PROPERTY) == 0:
+            evaluation[VERDICT_PROPERTY] = REFUSED
+        if VERDICT_PROPERTY in evaluation:
+            found[run_id] = evaluation
     return found
 
 

@@ -10,13 +10,12 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import Artifact, artifact_utils
 from tfx.utils import path_utils
 
-from components.serving_validator.constants import SERVER_LOG, VALIDATION_FILE
+from components.serving_validator.constants import BLESSED_PROPERTY, SERVER_LOG, VALIDATION_FILE
 from components.serving_validator.options import ValidationOptions
 from components.serving_validator.validation import skipped, validate
 from models.files import write_whole
 
 # As TFX's InfraValidator leaves them and its Pusher reads them.
-BLESSED_PROPERTY = "blessed"
 BLESSED_FILE, NOT_BLESSED_FILE = "INFRA_BLESSED", "INFRA_NOT_BLESSED"
 
 log = logging.getLogger("tailgan")

@@ -381,23 +381,33 @@ def test_the_command_line_shows_the_last_runs(kubeflow, service, capsys, monkeyp
 def test_the_command_line_shows_verdict_and_figures_of_the_metadata_store(
     kubeflow, service, capsys, monkeypatch, tmp_path
 ):
-    run_id, other = service.run_now("digits", PACKAGE), service.run_now("digits", PACKAGE)
+    blessed, figures = {"verdict": "blessed", "fid": 1.25}, ["-", "-", "1.250", "-"]
+    expected = {}
     monkeypatch.setenv("TAILGAN_METADATA_URI", f"sqlite:///{tmp_path}/store.db")
     store = ml_metadata.MetadataStore(metadata.connect())
     run_type = store.put_context_type(pb.ContextType(name="pipeline_run"))
-    for name in (run_id, other):
-        (context,) = store.put_contexts([pb.Context(type_id=run_type, name=name)])
-        for kind, noted in (("ModelEvaluation", {"verdict": "rejected", "fid": 1.25}), ("ModelBlessing", {"fid": 9.0})):
-            artifact = pb.Artifact(type_id=store.put_artifact_type(pb.ArtifactType(name=kind)), uri=f"{kind}-{name}")
-            for key, value in noted.items() if name == run_id else ():
-                field = "string_value" if isinstance(value, str) else "double_value"
-                setattr(artifact.custom_properties[key], field, value)
+    fields = {str: "string_value", float: "double_value", int: "int_value"}
+    for shown, evaluation, validation in (
+        (["rejected", *figures], {**blessed, "verdict": "rejected"}, {"blessed": 0}),  # no server was started
+        (["refused_by_server", *figures], blessed, {"blessed": 0}),
+        (["blessed", *figures], blessed, {"blessed": 1}),
+        (["blessed", *figures], blessed, {}),
+        (["-"] * 5, {}, {}),
+    ):
+        run_id = service.run_now("digits", PACKAGE)
+        expected[run_id] = shown
+        (context,) = store.put_contexts([pb.Context(type_id=run_type, name=run_id)])
+        for kind, noted in (
+            ("ModelEvaluation", evaluation), ("ModelBlessing", {"fid": 9.0}), ("InfraBlessing", validation),
+        ):  # fmt: skip
+            artifact = pb.Artifact(type_id=store.put_artifact_type(pb.ArtifactType(name=kind)), uri=f"{kind}-{run_id}")
+            for key, value in noted.items():
+                setattr(artifact.custom_properties[key], fields[type(value)], value)
             (id,) = store.put_artifacts([artifact])
             store.put_attributions_and_associations([pb.Attribution(artifact_id=id, context_id=context)], [])
     code, out, err = tailgan(capsys, "runs", "--host", kubeflow.url)
     assert code == 0 and not err
-    lines = {line.split()[0]: line.split() for line in out.splitlines()}
-    assert lines[run_id][-5:] == ["rejected", "-", "-", "1.250", "-"] and lines[other][-5:] == ["-"] * 5
+    assert {line.split()[0]: line.split()[-5:] for line in out.splitlines()[1:]} == expected
 
 
 def test_the_command_line_compiles_and_schedules_once(kubeflow, capsys):

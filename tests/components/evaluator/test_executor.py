@@ -70,9 +70,10 @@ def run(digits, tmp_path_factory):
                 "best": json.dumps(asdict(best)) if best else "",
             },
         )  # fmt: skip
+        make.artifacts[out / "evaluation"] = evaluation
         return json.loads((out / "evaluation" / "evaluation.json").read_text()), out / "evaluation", blessing
 
-    make.judge, make.cache = cache / "judge", cache
+    make.judge, make.cache, make.artifacts = cache / "judge", cache, {}
     return make
 
 
@@ -102,6 +103,17 @@ def test_the_document_says_whose_figures_they_are(done, digits):
     assert {row["generated"] for row in document["per_class"].values()} == {58}  # as many as are held out
     assert document["served_version"] is None and document["best_version"] is None and document["warnings"] == []
     assert {path.name for path in folder.iterdir()} == {"evaluation.json", "samples.npz"}
+
+
+def test_verdict_and_figures_are_told_to_the_metadata_store(done, run):
+    document, folder, _ = done
+    artifact = run.artifacts[folder]
+    assert artifact.get_string_custom_property("verdict") == document["verdict"]
+    for figure in ("fid", "kid", "label_agreement", "inception_score", "c2st"):
+        assert artifact.get_float_custom_property(figure) == document[figure] != 0
+    for scope in ("mean", "worst"):
+        for figure in ("kid_relative", "label_agreement", "label_agreement_ratio"):
+            assert artifact.get_float_custom_property(f"{scope}.{figure}") == document["groups"][scope][figure] != 0
 
 
 def test_the_blessing_is_what_the_pusher_reads_and_holds_what_it_pushes(done, unseen):
