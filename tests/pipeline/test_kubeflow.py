@@ -51,7 +51,7 @@ def test_there_is_a_task_for_each_node_in_the_order_of_the_graph(package, docume
     assert spec["schemaVersion"] == "2.1.0" and spec["pipelineInfo"]["name"] == "digits"
     tasks = spec["root"]["dag"]["tasks"]
     upstream = graph.upstream(package.graph)
-    assert len(tasks) == len(upstream) == 10
+    assert len(tasks) == len(upstream) == 11
     for node_id, before in upstream.items():
         task = tasks[node_id.lower()]
         assert task["taskInfo"]["name"] == node_id  # as a person reads it
