@@ -101,7 +101,9 @@ class Rule:
 
     def __str__(self) -> str:
         scope = f"class[{self.name}]." if self.scope == "class" else f"{self.scope}." if self.scope else ""
-        return f"{scope}{self.figure}{'.' if self.end else ''}{self.end} {self.operator} {self.threshold:g}"
+        short = f"{self.threshold:g}"
+        number = short if float(short) == self.threshold else repr(self.threshold)
+        return f"{scope}{self.figure}{'.' if self.end else ''}{self.end} {self.operator} {number}"
 
     @property
     def has_interval(self) -> bool:

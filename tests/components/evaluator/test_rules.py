@@ -32,7 +32,13 @@ def test_a_bad_rule_is_refused(text, expected):
         parse_rule(text)
 
 
-@pytest.mark.parametrize("text", ["label_agreement >= 0.95", "worst.kid <= 1", "balance.dead <= 0", "kid.value <= 0.2"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "label_agreement >= 0.95", "worst.kid <= 1", "balance.dead <= 0", "kid.value <= 0.2", "fid <= 0.123456789",
+        "worst.kid <= 1234567.25",
+    ],
+)  # fmt: skip
 def test_a_rule_reads_back_as_it_was_written(text):
     assert str(parse_rule(text)) == text
 
