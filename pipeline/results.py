@@ -63,6 +63,7 @@ _PER_CLASS = (
     "judge_recall",
     "label_agreement_ratio",
     "closest_record_ratio",
+    "copied",
     "memorization_p",
     "looks_like",
     "looks_like_part",

@@ -92,7 +92,7 @@ def document() -> Callable[..., dict[str, Any]]:
     def make(classes: tuple[str, str, str] = ("many", "some", "few")) -> dict[str, Any]:
         figures = {
             "kid": 0.1, "kid_relative": 0.05, "coverage": 0.9, "diversity": 0.9, "label_agreement": 0.95,
-            "label_agreement_ratio": 1.0, "closest_record_ratio": 0.9,
+            "label_agreement_ratio": 1.0, "closest_record_ratio": 0.9, "copied": 0.05,
         }  # fmt: skip
         intervals = {name: [round(value - 0.04, 3), round(value + 0.04, 3)] for name, value in figures.items()}
         known = {**figures, "intervals": intervals}

@@ -6,6 +6,7 @@ from math import comb
 from typing import Any
 
 import numpy as np
+from scipy.special import betaincinv
 
 from components.evaluator.options import GateOptions
 from components.evaluator.resampled import Drawn, Resampled, mean_of, ratio
@@ -28,7 +29,7 @@ HALVINGS = 20
 # Figures that come with an interval, in the order of the document.
 ESTIMATED = (
     "kid", "kid_relative", "coverage", "diversity", "label_agreement", "judge_recall", "label_agreement_ratio",
-    "closest_record_ratio",
+    "closest_record_ratio", "copied",
 )  # fmt: skip
 
 # What a seed is for: resamples of different things are independent.
@@ -105,6 +106,7 @@ def class_row(
     real, made = held_out.features[:MOST], generated.features[:MOST]
     looks_like, part = _looks_like(generated)
     coverage, null_coverage = class_coverage(real, made)
+    unseen_away, made_away = away(known, held_out), away(known, generated)
     seen = smallest_kid_relative(real, len(made), scale)
     estimates = {
         "kid": kid.estimate() if kid else None,
@@ -112,7 +114,8 @@ def class_row(
         "coverage": coverage,
         "diversity": _diversity(real, made, label, options),
         **_agreement(label, held_out, generated),
-        "closest_record_ratio": closest_record_ratio(known, held_out, generated, label, options),
+        "closest_record_ratio": closest_record_ratio(unseen_away, made_away, label, options),
+        "copied": copied(unseen_away, made_away),
     }
     return {
         "train_unique": len(known),
@@ -229,18 +232,49 @@ def class_coverage(real: np.ndarray, made: np.ndarray) -> tuple[Estimate | None,
     return Estimate(value, *wilson_interval(round(value * n), n)), null
 
 
-def closest_record_ratio(
-    known: Known, held_out: View, generated: View, label: int, options: GateOptions
-) -> Estimate | None:
-    """Mean distance of generated images to the nearest training image of the class over that of held-out ones."""
-    if not len(known) or len(held_out) < 2 or not len(generated):
+def away(known: Known, images: View) -> np.ndarray:
+    """Distances [n] of images to the nearest training image; [0] where there is none."""
+    if not len(known) or not len(images):
+        return np.empty(0)
+    train, own = distances.points(known.pixels, images.pixels[:MOST])
+    return distances.nearest(own, train)[0]
+
+
+def closest_record_ratio(unseen: np.ndarray, made: np.ndarray, label: int, options: GateOptions) -> Estimate | None:
+    """Mean of the distances `made` [m] to training images over that of held-out images, `unseen` [n]."""
+    if len(unseen) < 2 or not len(made):
         return None
-    train, unseen, made = distances.points(known.pixels, held_out.pixels[:MOST], generated.pixels[:MOST])
     above, below = (
-        mean_of(distances.nearest(own, train)[0], options.resamples, (options.seed, RECORDS, kind, label))
+        mean_of(own, options.resamples, (options.seed, RECORDS, kind, label))
         for kind, own in ((MADE, made), (REAL, unseen))
     )
     return ratio(above, below) if below.value > 0 else None
+
+
+def copied(unseen: np.ndarray, made: np.ndarray) -> Estimate | None:
+    """Part of the generated images that lie nearer to a training image than held-out ones hardly ever do.
+
+    Nearer than the k-th nearest of n held-out images, k / (n + 1) being 1 %, or the nearest of all where n is below
+    199. New images are that near with a probability of Beta(k, n + 1 - k) over held-out sets, k / (n + 1) on average.
+    The interval is Wilson's for the m generated images; from its lower end the 97.5 % quantile of that distribution is
+    taken off, since so much may be due to how near the held-out images happened to lie.
+
+    Args:
+      unseen: [n] distances of held-out images to the nearest training image. Those at 0 are training images again, and
+        left out.
+      made: [m] distances of generated images.
+
+    Returns:
+      0..1, or None where there are no images.
+    """
+    unseen = np.sort(unseen[unseen > 0])
+    n, m = len(unseen), len(made)
+    if not n or not m:
+        return None
+    k = max(1, (n + 1) // 100)
+    near = int(np.sum(made < unseen[k - 1]))
+    low, high = wilson_interval(near, m)
+    return Estimate(near / m, max(0.0, low - float(betaincinv(k, n + 1 - k, 0.975))), high)
 
 
 def _memorization_p(known: Known, held_out: View, generated: View) -> float | None:

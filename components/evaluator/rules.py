@@ -48,6 +48,7 @@ GROUPED = {
     "label_agreement": True,
     "label_agreement_ratio": True,
     "closest_record_ratio": True,
+    "copied": False,
 }
 GROUPS = ("head", "middle", "tail", "mean", "worst")
 # The whole's figures that have an interval; of classes and groups all have.
@@ -70,6 +71,7 @@ _RANGES = {
     "memorization.authenticity": (0, 1),
     "diversity": (0, math.inf),
     "closest_record_ratio": (0, math.inf),
+    "copied": (0, 1),
 }
 
 _OPERATORS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}

@@ -114,6 +114,8 @@ def _fault(figure: str, name: str, rows: Rows) -> tuple[str, set[str]]:
             f"images of class {name} lie too near to training images, at {value:.2g} of the distance of unseen ones",
             {name},
         )
+    if figure == "copied":
+        return f"{value:.0%} of the images of class {name} lie nearer to training images than unseen ones do", {name}
     if figure == "diversity":
         if value <= ABOUT_NOTHING:
             return f"all images of class {name} are alike", {name}

@@ -38,7 +38,7 @@ def with_rows(view, label, **parts):
 def test_a_good_generator_is_blessed(gaussians):
     document = judged(gaussians, gaussians.view(MADE, 1))
     assert (document["verdict"], document["blessed"]) == ("blessed", True)
-    assert document["reasons"] == ["all 5 rules hold", "nothing to compare with"]
+    assert document["reasons"] == ["all 6 rules hold", "nothing to compare with"]
     assert all(rule["passed"] for rule in document["rules"])
 
 
@@ -74,9 +74,20 @@ def test_copies_of_training_images_are_named(gaussians):
     copies = np.tile(known.of_class(2).pixels, (10, 1))[: MADE[2]]
     document = judged(gaussians, with_rows(gaussians.view(MADE, 1), 2, pixels=copies), known=known)
     assert document["verdict"] == "rejected"
-    (reason,) = document["reasons"]
+    reason, part = document["reasons"]
+    assert part.startswith("100% of the images of class c lie nearer to training images than unseen ones do (copied 1 [")
     assert reason.startswith("images of class c are copies of training images (closest_record_ratio 0 [0, 0];")
     assert document["memorization"]["p"] < 1e-6
+
+
+def test_half_a_class_of_copies_is_rejected_by_the_default_rules(gaussians):
+    known, made = gaussians.known(TRAIN), gaussians.view([500] * 4, 1)
+    half = made.of_class(0).pixels.copy()
+    half[::2] = np.tile(known.of_class(0).pixels, (10, 1))[:250]
+    document = judged(gaussians, with_rows(made, 0, pixels=half), known=known)
+    assert document["verdict"] == "rejected"
+    (reason,) = document["reasons"]
+    assert "of the images of class a lie nearer to training images" in reason and "`worst.copied <= 0.3`" in reason
 
 
 def test_a_class_with_one_image_is_named(gaussians):
