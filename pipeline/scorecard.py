@@ -78,10 +78,10 @@ _UNKNOWN = "It could not be measured."
 
 # Which rules of the gate ask about which of the four.
 _ASKED = {
-    "fidelity": {"kid", "kid_relative", "fid", "inception_score", "precision", "density", "c2st"},
+    "fidelity": {"kid", "kid_p", "kid_relative", "fid", "inception_score", "precision", "density", "c2st"},
     "variety": {"diversity", "coverage", "recall"},
-    "balance": {"balance", "label_agreement", "label_agreement_ratio"},
-    "copying": {"memorization", "closest_record_ratio", "copied"},
+    "balance": {"balance", "label_agreement", "label_agreement_ratio", "judge_recall"},
+    "copying": {"memorization", "memorization_p", "closest_record_ratio", "copied"},
 }
 
 

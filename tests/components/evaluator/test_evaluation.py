@@ -90,6 +90,22 @@ def test_half_a_class_of_copies_is_rejected_by_the_default_rules(gaussians):
     assert "of the images of class a lie nearer to training images" in reason and "`worst.copied <= 0.3`" in reason
 
 
+def test_rules_on_the_p_values_of_classes_are_decided_by_their_values(gaussians):
+    rules = ("worst.kid_p >= 0.001", "worst.memorization_p >= 1e-6", "class[c].judge_recall >= 0.5")
+    options = GateOptions(resamples=2000, rules=rules)
+    assert judged(gaussians, gaussians.view(MADE, 1), options=options)["blessed"]
+    known, made = gaussians.known(TRAIN), gaussians.view(MADE, 1)
+    copies = np.tile(known.of_class(2).pixels, (10, 1))[: MADE[2]]
+    off = made.of_class(1).features + 4 * np.eye(made.features.shape[1])[5]
+    bad = with_rows(with_rows(made, 2, pixels=copies), 1, features=off)
+    document = judged(gaussians, bad, known=known, options=options)
+    assert [rule["outcome"] for rule in document["rules"]] == ["fail", "fail", "pass"]
+    assert [rule["where"] for rule in document["rules"]] == ["b", "c", "c"]
+    assert document["reasons"][1].startswith("images of class c lie nearer to training images than unseen ones do (mem")
+    unknown = judged(gaussians, made, (60, 60, 60, 9), known, GateOptions(resamples=100, rules=rules[1:2]))
+    assert unknown["rules"][0]["outcome"] == "cannot_tell" and unknown["rules"][0]["where"] == "d"
+
+
 def test_a_class_with_one_image_is_named(gaussians):
     reasons = judged(gaussians, gaussians.view(MADE, 1, spread={1: 1e-6}))["reasons"]
     assert any(r.startswith("all images of class b are alike (diversity") for r in reasons)
