@@ -10,6 +10,7 @@ from components.evaluator.evaluation import evaluate
 from components.evaluator.options import GateOptions
 from components.evaluator.verdict import already_serving
 from components.evaluator.views import Known, View
+from components.evaluator.whole_figures import memorization
 from metrics.kernel import kernel_distance
 from models.errors import UserError
 
@@ -260,6 +261,19 @@ def test_equal_input_gives_an_equal_document(gaussians):
 def test_classes_with_few_held_out_images_are_one_cell(gaussians):
     assert judged(gaussians, gaussians.view(MADE, 1), (60, 20, 6, 7))["memorization"]["cells"] == 3
     assert judged(gaussians, gaussians.view(MADE, 1), (60, 20, 4, 3))["memorization"]["cells"] == 2
+
+
+def test_the_test_for_copying_is_right_for_small_classes_of_different_spread(gaussians):
+    """How often p is below .05 for a generator that is perfect, with a cell of two classes that spread differently."""
+    spread, eval_counts = {2: 3.0, 3: 0.3}, [1, 1, 9, 3]
+    wrong = 0
+    for seed in range(0, 900, 3):
+        real, made = gaussians.view(eval_counts, seed, spread=spread), gaussians.view(MADE, seed + 1, spread=spread)
+        train = gaussians.view([5, 5, 30, 30], seed + 2, spread=spread)
+        found = memorization(real, made, made, Known(train.labels, train.pixels), 4)
+        assert found["cells"] == 1
+        wrong += found["p"] < 0.05
+    assert wrong / 300 <= 0.08
 
 
 def test_null_is_at_half_of_the_images_where_fid_is_higher(gaussians):
