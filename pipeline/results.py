@@ -53,6 +53,7 @@ _PER_CLASS = (
     "group",
     "kid",
     "null_kid",
+    "null_kid_high",
     "kid_p",
     "kid_relative",
     "nearest_class",

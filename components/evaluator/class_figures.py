@@ -6,10 +6,10 @@ from math import comb
 from typing import Any
 
 import numpy as np
-from scipy.special import betaincinv
+from scipy.special import betaincinv, ndtri
 
 from components.evaluator.options import GateOptions
-from components.evaluator.resampled import Drawn, Resampled, mean_of, ratio
+from components.evaluator.resampled import CONFIDENCE, Drawn, Resampled, mean_of, ratio
 from components.evaluator.views import Known, View
 from metrics import distances, power
 from metrics.agreement import agreement_ratio, wilson_interval
@@ -123,6 +123,7 @@ def class_row(
         "generated": len(generated),
         **{name: estimate.value if estimate else None for name, estimate in estimates.items()},
         "null_kid": null_kid(real, options.seed),
+        "null_kid_high": null_kid_high(real, len(made)),
         "kid_p": _permutation_p(real, made, label, options),
         "nearest_class": classes[near[0]] if near else None,
         "null_coverage": null_coverage,
@@ -138,7 +139,7 @@ def class_row(
 def unknown_row(held_out: int, generated: int, known: int) -> dict[str, Any]:
     """The row of a class whose generated images have no figures, with the number of images of each kind."""
     names = (
-        *ESTIMATED, "null_kid", "kid_p", "nearest_class", "null_coverage", "memorization_p", "looks_like",
+        *ESTIMATED, "null_kid", "null_kid_high", "kid_p", "nearest_class", "null_coverage", "memorization_p", "looks_like",
         "looks_like_part", "smallest_kid_relative",
     )  # fmt: skip
     return {
@@ -160,6 +161,16 @@ def null_kid(features: np.ndarray, seed: int) -> float | None:
     one, two = ((orders >= half * i) & (orders < half * (i + 1)) for i in range(2))
     within = within_draws(features, one) + within_draws(features, two)
     return float(np.mean(within - 2 * cross_draws(features, features, one, two)))
+
+
+def null_kid_high(real: np.ndarray, m: int) -> float | None:
+    """What KID between n real images and m others of their distribution stays below in 95 % of cases, about.
+
+    By the normal approximation, see `metrics.power.null_deviation`; None below four real images.
+    """
+    if len(real) < power.MIN_ROWS or m < 2:
+        return None
+    return float(ndtri(CONFIDENCE)) * power.null_deviation(real, m)
 
 
 def proportion(successes: int, n: int) -> Estimate | None:

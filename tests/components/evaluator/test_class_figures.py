@@ -11,6 +11,7 @@ from components.evaluator.class_figures import (
     class_coverage,
     class_row,
     copied,
+    null_kid_high,
     real_classes,
     sample,
     unknown_row,
@@ -237,6 +238,15 @@ def test_intervals_of_kid_and_relative_kid_hold_the_truth(shift):
         own = kid.estimate()
         held.append((own.lo <= truth <= own.hi, relative.lo <= truth / unit <= (relative.hi or np.inf)))
     assert np.all(np.mean(held, axis=0) >= 0.9)
+
+
+def test_kid_of_equal_distributions_is_below_the_high_null_in_most_cases():
+    random, below = np.random.default_rng(0), []
+    for _ in range(400):
+        real, made = random.normal(size=(30, 16)), random.normal(size=(100, 16))
+        below.append(kernel_distance(real, made) <= null_kid_high(real, len(made)))
+    assert 0.9 <= np.mean(below) <= 0.98
+    assert null_kid_high(random.normal(size=(3, 16)), 100) is None
 
 
 def test_a_resample_without_a_scale_counts_as_without_bound():
