@@ -64,12 +64,12 @@ def sample(view: View, label: int, options: GateOptions, kind: int, index: int =
 
 
 def real_classes(real: View, classes: int, options: GateOptions) -> RealClasses:
-    """Looks for the nearest class of each by the values alone; the one that is found is resampled."""
+    """Looks for the nearest class of each by the first images alone; of the one that is found all are resampled."""
     samples = [sample(real, label, options, REAL) for label in range(classes)]
     found = np.full((classes, classes), np.inf)
     for label in range(classes):
         for other in range(label):
-            value = samples[label].distance_value(samples[other])
+            value = samples[label].rough_distance(samples[other])
             if value is not None:
                 found[label, other] = found[other, label] = value
     nearest: list[tuple[int, Drawn] | None] = []

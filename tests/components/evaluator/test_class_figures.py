@@ -5,6 +5,7 @@ from math import comb
 import numpy as np
 import pytest
 
+from components.evaluator import resampled
 from components.evaluator.class_figures import (
     MADE,
     NEAREST_K,
@@ -202,6 +203,19 @@ def test_the_figures_of_the_first_images_do_not_change_with_more(gaussians, monk
     monkeypatch.setattr("components.evaluator.class_figures.MOST", 15)
     short = np.concatenate([np.flatnonzero(made.labels == label)[:15] for label in range(4)])
     assert rows(gaussians, real, made)["a"]["kid"] == rows(gaussians, real, made.take(short))["a"]["kid"]
+
+
+def test_the_nearest_class_is_looked_for_among_few_images_and_its_distance_taken_of_all(gaussians, monkeypatch):
+    real, made = gaussians.view([60] * 4, 0), gaussians.view([50] * 4, 1)
+    sizes, crossed = [], resampled.cross_draws
+    monkeypatch.setattr(resampled, "cross_draws", lambda x, y, *copies: sizes.append(len(x)) or crossed(x, y, *copies))
+    before = rows(gaussians, real, made)
+    assert 20 not in sizes
+    monkeypatch.setattr(resampled, "ROUGH", 20)
+    sizes.clear()
+    after = rows(gaussians, real, made)
+    assert sizes.count(20) == 6  # every pair of classes
+    assert before == after  # the same classes are found, and distances are those of all images
 
 
 def test_null_coverage_is_the_mean_of_equal_distributions():
