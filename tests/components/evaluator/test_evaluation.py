@@ -191,6 +191,18 @@ def test_a_single_class_is_judged_without_a_relative_kid(make_gaussians):
     ]
 
 
+def test_a_single_class_can_be_pushed_again(make_gaussians):
+    gaussians = make_gaussians(1)
+    rules = (*tuple(rule for rule in OPTIONS.rules if "kid_relative" not in rule), "worst.kid <= 9")
+    options = GateOptions(resamples=200, rules=rules)
+    served = (Other("serving", 7, gaussians.view([200], 2)),)
+    document = judged(gaussians, gaussians.view([200], 1), (50,), options=options, others=served)
+    assert document["blessed"] and {row["figure"] for row in document["compared"]} == {"label_agreement"}
+    assert "kid_relative is not compared: there is no other class to measure it by" in document["warnings"]
+    alone = judged(gaussians, gaussians.view([200], 1), (50,), options=options)
+    assert not any("not compared" in warning for warning in alone["warnings"])
+
+
 def test_worse_than_what_serves_is_rejected_and_named(gaussians):
     served, best = (Other(role, v, gaussians.view(MADE, v)) for role, v in (("serving", 7), ("best", 5)))
     slightly = gaussians.view(MADE, 1, towards={0: (1, 0.45)})
