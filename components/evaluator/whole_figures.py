@@ -129,7 +129,7 @@ def memorization(real: View, made: View, drawn: View, known: Known, classes: int
 def _in_proportion(real: View, made: View, small: np.ndarray, classes: int) -> np.ndarray:
     """A mask [m] of generated images: all, but of small classes the first ones in the proportions of the real ones."""
     wanted, there = (np.bincount(view.labels, minlength=classes)[small] for view in (real, made))
-    s = min((there / wanted)[wanted > 0], default=0.0) if len(small) else 0.0
+    s = min(there[wanted > 0] / wanted[wanted > 0], default=0.0)
     taken = np.ones(len(made), bool)
     for label, count in zip(small, np.floor(wanted * s + 1e-9).astype(int), strict=True):
         taken[np.flatnonzero(made.labels == label)[count:]] = False
