@@ -207,13 +207,21 @@ def _permutation_p(real: np.ndarray, made: np.ndarray, label: int, options: Gate
 
 
 def _diversity(real: np.ndarray, made: np.ndarray, label: int, options: GateOptions) -> Estimate | None:
+    """The ratio; 0 for certain, however few the real images, where all generated ones are equal and those are not."""
     fewest = min(len(real), len(made))
+    if len(made) >= MIN_ROWS and _equal(made) and not (len(real) >= 2 and _equal(real)):
+        return Estimate(0.0, 0.0, 0.0)
     if fewest < 2:
         return None
     if fewest >= MIN_ROWS:
         return diversity_estimate(real, made, resamples=options.resamples, seed=_seed(options, label))
     value = diversity_ratio(real, made)
     return None if value is None else Estimate(value)
+
+
+def _equal(features: np.ndarray) -> bool:
+    """Whether all rows are one, up to what a network's batches round differently."""
+    return bool(np.ptp(features, axis=0).max() <= 1e-5 * np.abs(features).max())
 
 
 def class_coverage(real: np.ndarray, made: np.ndarray) -> tuple[Estimate | None, float | None]:
@@ -252,7 +260,12 @@ def away(known: Known, images: View) -> np.ndarray:
 
 
 def closest_record_ratio(unseen: np.ndarray, made: np.ndarray, label: int, options: GateOptions) -> Estimate | None:
-    """Mean of the distances `made` [m] to training images over that of held-out images, `unseen` [n]."""
+    """Mean of the distances `made` [m] to training images over that of held-out images, `unseen` [n].
+
+    It is 0 for certain, however few the held-out images, where all generated ones are training images and those are not.
+    """
+    if len(made) >= MIN_ROWS and not made.any() and (unseen.any() or not len(unseen)):
+        return Estimate(0.0, 0.0, 0.0)
     if len(unseen) < 2 or not len(made):
         return None
     above, below = (

@@ -187,6 +187,7 @@ def test_features_that_are_constant_or_of_low_rank_are_no_trouble(gaussians):
     row = rows(gaussians, flat(real, 2), flat(made, 2), known)["a"]
     assert row["kid"] is not None and row["closest_record_ratio"] is None
     row = rows(gaussians, flat(real, 0), flat(made, 0), known)["a"]
+    assert row["closest_record_ratio"] is None and row["copied"] is None
     assert row["kid"] == pytest.approx(0, abs=1e-12) and row["diversity"] is None and row["kid_relative"] is None
 
 

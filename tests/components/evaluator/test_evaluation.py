@@ -175,6 +175,20 @@ def test_what_is_known_to_be_bad_is_rejected_even_where_another_class_cannot_be_
     assert document["verdict"] == "rejected" and any("class a is" in reason for reason in document["reasons"])
 
 
+@pytest.mark.parametrize("n", [0, 1, 4])
+def test_faults_that_generated_images_show_by_themselves_need_no_held_out_images(gaussians, n):
+    options, known, made = GateOptions(resamples=200, cannot_tell="warn"), gaussians.known(TRAIN), gaussians.view(MADE, 1)
+    assert judged(gaussians, made, (60, 60, 60, n), options=options)["blessed"]
+    one = made.of_class(3).take(slice(1))
+    alike = judged(gaussians, with_rows(made, 3, features=one.features), (60, 60, 60, n), options=options)
+    assert alike["verdict"] == "rejected"
+    assert any(r.startswith("all images of class d are alike (diversity 0 [0, 0]") for r in alike["reasons"])
+    copies = np.tile(known.of_class(3).pixels, (14, 1))[: MADE[3]]
+    document = judged(gaussians, with_rows(made, 3, pixels=copies), (60, 60, 60, n), known, options)
+    assert document["verdict"] == "rejected"
+    assert document["reasons"][0].startswith("images of class d are copies of training images (closest_record_ratio 0 [0")
+
+
 def test_without_rules_nothing_is_blessed(gaussians):
     document = judged(gaussians, gaussians.view(MADE, 1), options=GateOptions(resamples=200, rules=()))
     assert document["verdict"] == "rejected" and "no rules" in document["reasons"][0]
