@@ -6,7 +6,7 @@ from math import comb
 from typing import Any
 
 import numpy as np
-from scipy.special import betaincinv, ndtri
+from scipy.special import ndtri
 
 from components.evaluator.options import GateOptions
 from components.evaluator.resampled import CONFIDENCE, Drawn, Resampled, mean_of, ratio
@@ -16,7 +16,7 @@ from metrics.agreement import agreement_ratio, wilson_interval
 from metrics.diversity import diversity_estimate, diversity_ratio
 from metrics.estimate import Estimate
 from metrics.kernel import cross_draws, permutation_p_value, within_draws
-from metrics.memorization import MIN_CELL, data_copying
+from metrics.memorization import MIN_CELL, copied_part, data_copying
 from metrics.prdc import prdc
 from metrics.resampling import MIN_ROWS
 
@@ -115,7 +115,7 @@ def class_row(
         "diversity": _diversity(real, made, label, options),
         **_agreement(label, held_out, generated),
         "closest_record_ratio": closest_record_ratio(unseen_away, made_away, label, options),
-        "copied": copied(unseen_away, made_away),
+        "copied": copied_part(unseen_away, made_away),
     }
     return {
         "train_unique": len(known),
@@ -139,8 +139,8 @@ def class_row(
 def unknown_row(held_out: int, generated: int, known: int) -> dict[str, Any]:
     """The row of a class whose generated images have no figures, with the number of images of each kind."""
     names = (
-        *ESTIMATED, "null_kid", "null_kid_high", "kid_p", "nearest_class", "null_coverage", "memorization_p", "looks_like",
-        "looks_like_part", "smallest_kid_relative",
+        *ESTIMATED, "null_kid", "null_kid_high", "kid_p", "nearest_class", "null_coverage", "memorization_p",
+        "looks_like", "looks_like_part", "smallest_kid_relative",
     )  # fmt: skip
     return {
         "train_unique": known,
@@ -262,7 +262,7 @@ def away(known: Known, images: View) -> np.ndarray:
 def closest_record_ratio(unseen: np.ndarray, made: np.ndarray, label: int, options: GateOptions) -> Estimate | None:
     """Mean of the distances `made` [m] to training images over that of held-out images, `unseen` [n].
 
-    It is 0 for certain, however few the held-out images, where all generated ones are training images and those are not.
+    It is 0 for certain, however few the held-out images, where all generated ones are training images and they are not.
     """
     if len(made) >= MIN_ROWS and not made.any() and (unseen.any() or not len(unseen)):
         return Estimate(0.0, 0.0, 0.0)
@@ -273,32 +273,6 @@ def closest_record_ratio(unseen: np.ndarray, made: np.ndarray, label: int, optio
         for kind, own in ((MADE, made), (REAL, unseen))
     )
     return ratio(above, below) if below.value > 0 else None
-
-
-def copied(unseen: np.ndarray, made: np.ndarray) -> Estimate | None:
-    """Part of the generated images that lie nearer to a training image than held-out ones hardly ever do.
-
-    Nearer than the k-th nearest of n held-out images, k / (n + 1) being 1 %, or the nearest of all where n is below
-    199. New images are that near with a probability of Beta(k, n + 1 - k) over held-out sets, k / (n + 1) on average.
-    The interval is Wilson's for the m generated images; from its lower end the 97.5 % quantile of that distribution is
-    taken off, since so much may be due to how near the held-out images happened to lie.
-
-    Args:
-      unseen: [n] distances of held-out images to the nearest training image. Those at 0 are training images again, and
-        left out.
-      made: [m] distances of generated images.
-
-    Returns:
-      0..1, or None where there are no images.
-    """
-    unseen = np.sort(unseen[unseen > 0])
-    n, m = len(unseen), len(made)
-    if not n or not m:
-        return None
-    k = max(1, (n + 1) // 100)
-    near = int(np.sum(made < unseen[k - 1]))
-    low, high = wilson_interval(near, m)
-    return Estimate(near / m, max(0.0, low - float(betaincinv(k, n + 1 - k, 0.975))), high)
 
 
 def _memorization_p(known: Known, held_out: View, generated: View) -> float | None:

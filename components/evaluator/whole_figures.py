@@ -107,8 +107,9 @@ def memorization(real: View, made: View, drawn: View, known: Known, classes: int
 
     `c_t` and `p` are those of Meehan et al. 2020 with the classes as cells; classes with fewer than 10 held-out images
     are one cell, with generated images in the proportions of the held-out ones: classes lie at different distances from
-    their training images, and another mix of them would be another distribution. `authenticity` is that of Alaa et al. 2022, of the generated images with the labels of the real ones,
-    and `authenticity_real` of the real ones: what it should be compared with.
+    their training images, and another mix of them would be another distribution. `authenticity` is that of Alaa et al.
+    2022, of the generated images with the labels of the real ones, and `authenticity_real` of the real ones: what it
+    should be compared with.
     """
     small = np.flatnonzero(np.bincount(real.labels, minlength=classes) < MIN_CELL)
     made = made.take(_in_proportion(real, made, small, classes))

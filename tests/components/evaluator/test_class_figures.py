@@ -11,7 +11,6 @@ from components.evaluator.class_figures import (
     NEAREST_K,
     class_coverage,
     class_row,
-    copied,
     null_kid_high,
     real_classes,
     sample,
@@ -106,25 +105,6 @@ def test_half_a_class_of_copies_shows_in_the_part_that_is_copied(gaussians):
     assert found["a"]["copied"] == pytest.approx(0.5, abs=0.05) and found["a"]["intervals"]["copied"][0] > 0.3
     assert found["a"]["closest_record_ratio"] > 0.4
     assert all(found[name]["copied"] < 0.2 and found[name]["intervals"]["copied"][0] == 0 for name in "bcd")
-
-
-@pytest.mark.parametrize("n", [10, 30, 250])
-def test_new_images_are_seldom_called_copied(n):
-    """Mean of the figure, and how often its lower end excludes what it should be; k / (n + 1) of new images."""
-    random, values, wrong = np.random.default_rng(0), [], []
-    expected = max(1, (n + 1) // 100) / (n + 1)
-    for _ in range(2000):
-        found = copied(random.random(n), random.random(200))
-        values.append(found.value)
-        wrong.append(found.lo > 0)
-    assert np.mean(values) == pytest.approx(expected, rel=0.1)
-    assert np.mean(wrong) <= 0.05
-
-
-def test_held_out_images_that_are_training_images_do_not_hide_copies():
-    made, unseen = np.r_[np.zeros(80), np.ones(20)], np.r_[0.0, np.linspace(1, 2, 40)]
-    assert copied(unseen, made).value == 0.8
-    assert copied(np.zeros(5), made) is None and copied(unseen, np.empty(0)) is None
 
 
 def test_agreement_is_put_in_relation_to_the_judges_recall(gaussians):

@@ -76,7 +76,9 @@ def test_copies_of_training_images_are_named(gaussians):
     document = judged(gaussians, with_rows(gaussians.view(MADE, 1), 2, pixels=copies), known=known)
     assert document["verdict"] == "rejected"
     reason, part = document["reasons"]
-    assert part.startswith("100% of the images of class c lie nearer to training images than unseen ones do (copied 1 [")
+    assert part.startswith(
+        "100% of the images of class c lie nearer to training images than unseen ones do (copied 1 ["
+    )
     assert reason.startswith("images of class c are copies of training images (closest_record_ratio 0 [0, 0];")
     assert document["memorization"]["p"] < 1e-6
 
@@ -177,7 +179,11 @@ def test_what_is_known_to_be_bad_is_rejected_even_where_another_class_cannot_be_
 
 @pytest.mark.parametrize("n", [0, 1, 4])
 def test_faults_that_generated_images_show_by_themselves_need_no_held_out_images(gaussians, n):
-    options, known, made = GateOptions(resamples=200, cannot_tell="warn"), gaussians.known(TRAIN), gaussians.view(MADE, 1)
+    options, known, made = (
+        GateOptions(resamples=200, cannot_tell="warn"),
+        gaussians.known(TRAIN),
+        gaussians.view(MADE, 1),
+    )
     assert judged(gaussians, made, (60, 60, 60, n), options=options)["blessed"]
     one = made.of_class(3).take(slice(1))
     alike = judged(gaussians, with_rows(made, 3, features=one.features), (60, 60, 60, n), options=options)
@@ -186,7 +192,9 @@ def test_faults_that_generated_images_show_by_themselves_need_no_held_out_images
     copies = np.tile(known.of_class(3).pixels, (14, 1))[: MADE[3]]
     document = judged(gaussians, with_rows(made, 3, pixels=copies), (60, 60, 60, n), known, options)
     assert document["verdict"] == "rejected"
-    assert document["reasons"][0].startswith("images of class d are copies of training images (closest_record_ratio 0 [0")
+    assert document["reasons"][0].startswith(
+        "images of class d are copies of training images (closest_record_ratio 0 [0"
+    )
 
 
 def test_without_rules_nothing_is_blessed(gaussians):

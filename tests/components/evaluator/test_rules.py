@@ -52,7 +52,9 @@ def test_class_names_may_hold_what_they_like():
         assert (rule.name, rule.figure, rule.end) == (name, "diversity", "hi")
 
 
-@pytest.mark.parametrize("figure", [*WHOLE, *(f"tail.{name}" for name in GROUPED), *(f"worst.{g}" for g in (*GROUPED, *P_VALUES))])
+@pytest.mark.parametrize(
+    "figure", [*WHOLE, *(f"tail.{name}" for name in GROUPED), *(f"worst.{g}" for g in (*GROUPED, *P_VALUES))]
+)
 def test_every_figure_can_be_named(figure):
     assert parse_rule(f"{figure} >= 1").figure == figure.removeprefix("tail.").removeprefix("worst.")
 
