@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from components.evaluator.class_figures import MADE, OTHER, class_row, real_classes, sample, unknown_row
-from components.evaluator.comparison import Comparison, Other, compare
+from components.evaluator.comparison import Comparison, Other, compare, without_unit
 from components.evaluator.groups import groups
 from components.evaluator.options import GateOptions
 from components.evaluator.rule_results import check_rules
@@ -67,6 +67,11 @@ def evaluate(
             own.distance(sample(other.made, label, options, OTHER, index)) for label, own in enumerate(kernel.samples)
         ]
         comparisons += compare(other, classes, made, kids, other_kids, kernel, options.not_worse)
+    if others:
+        warnings += [
+            f"{figure} is not compared: there is no other class to measure it by"
+            for figure in without_unit(classes, options.not_worse)
+        ]
     results = check_rules(options.rules, document)
     decision = decide(results, comparisons, rows, options)
     return {

@@ -95,7 +95,7 @@ def _about_rule(result: RuleResult, rows: Rows) -> list[str]:
             continue
         sentence, involved = _fault(result.figure, name, rows)
         told.update(involved)
-        numbers = interval_text(rows[name][result.figure], *rows[name]["intervals"][result.figure])
+        numbers = interval_text(rows[name][result.figure], *rows[name]["intervals"].get(result.figure, (None, None)))
         lines.append(f"{sentence} ({result.figure} {numbers}; `{result.rule}`)")
     left = len(failing) - MOST_NAMED
     return [*lines, f"and {left} more classes fail `{result.rule}`"] if left > 0 else lines
@@ -114,6 +114,12 @@ def _fault(figure: str, name: str, rows: Rows) -> tuple[str, set[str]]:
             f"images of class {name} lie too near to training images, at {value:.2g} of the distance of unseen ones",
             {name},
         )
+    if figure == "judge_recall":
+        return f"the judge knows {value:.0%} of the real images of class {name}", {name}
+    if figure == "memorization_p":
+        return f"images of class {name} lie nearer to training images than unseen ones do", {name}
+    if figure == "copied":
+        return f"{value:.0%} of the images of class {name} lie nearer to training images than unseen ones do", {name}
     if figure == "diversity":
         if value <= ABOUT_NOTHING:
             return f"all images of class {name} are alike", {name}
