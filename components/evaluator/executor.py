@@ -62,6 +62,7 @@ class Executor(tfx_evaluator.Executor):
         info = DatasetInfo.load(examples)
         candidate = SourceAt(path_utils.serving_model_path(model.uri), info.classes, info.image_shape)
         scratch = evaluation / ".tmp-looking"
+        shutil.rmtree(scratch, ignore_errors=True)  # a task that was killed left it, and the run tries again
         scratch.mkdir(parents=True)
         try:
             judgement = judging.judge(

@@ -56,6 +56,8 @@ def run(digits, tmp_path_factory):
         out = tmp_path_factory.mktemp("run")
         evaluation = artifact(standard_artifacts.ModelEvaluation, out / "evaluation")
         blessing = artifact(standard_artifacts.ModelBlessing, out / "blessing")
+        (out / "evaluation" / ".tmp-looking").mkdir()  # as a killed task leaves it
+        (out / "evaluation" / ".tmp-looking" / "candidate-000000.fault").write_text("of before")
         context = base_beam_executor.BaseBeamExecutor.Context(
             beam_pipeline_args=list(beam), tmp_dir=str(out / "tmp"), unique_id="1"
         )
