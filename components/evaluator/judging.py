@@ -114,12 +114,15 @@ def judge(candidate: SourceAt, given: Given, served: Served | None = None, best:
     if eyes.judge.classes != len(info.classes):
         raise UserError(f"{given.judge}: a judge of {eyes.judge.classes} classes; the data have {len(info.classes)}")
     first = options.seed * SEEDS_OF_A_RUN
-    wanted = _wanted("candidate", candidate, source, info, options.samples_per_class, first)
+    wanted = _wanted("candidate", candidate, source, info, options.samples_per_class, first, options.seed)
     versions, warnings = _open([("serving", served), ("best", best)], source, info)
     serves = any(version.is_candidate and version.role == "serving" for version in versions)
     seeds = first + SEEDS_OF_THE_SERVED
     others = [
-        (version, _wanted(version.role, version.at, version.source, info, options.samples_per_class, seeds))
+        (
+            version,
+            _wanted(version.role, version.at, version.source, info, options.samples_per_class, seeds, options.seed),
+        )
         for version in versions
         if not serves and not version.is_candidate
     ]
@@ -143,7 +146,7 @@ def judge(candidate: SourceAt, given: Given, served: Served | None = None, best:
     )
     document = {
         **result,
-        "warnings": [*source.remarks, *warnings, *result["warnings"]],
+        "warnings": [*source.remarks, *_remarks(wanted), *warnings, *result["warnings"]],
         "served_version": served.version if served else None,
         "best_version": best.version if best else None,
         "generator": source.fingerprint,
@@ -213,17 +216,35 @@ def _keys(given: Given, info: DatasetInfo, eyes: Eyes) -> dict[str, str]:
     }
 
 
-def _wanted(name: str, at: SourceAt, source: Source, info: DatasetInfo, least: int, first: int) -> _Set:
-    """Of each class `least` images or as many as there are in eval, or all that there are, with seeds from `first`."""
+def _wanted(name: str, at: SourceAt, source: Source, info: DatasetInfo, least: int, first: int, seed: int) -> _Set:
+    """Of each class `least` images or as many as there are in eval, with seeds from `first`.
+
+    Where there is an end of them, so many are drawn with `seed`, or all are taken.
+    """
     counts = [max(least, of_eval) for of_eval in info.counts["eval"]]
     there = [source.available(label) for label in range(len(counts))]
     counts = [count if most is None else min(count, most) for count, most in zip(counts, there, strict=True)]
     labels = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
     if any(most is not None for most in there):
-        seeds = np.concatenate([np.arange(count, dtype=np.int64) for count in counts])
+        drawn = np.random.default_rng(seed)
+        places = [drawn.permutation(most or 0)[:count] for count, most in zip(counts, there, strict=True)]
+        seeds = np.concatenate(places).astype(np.int64)
     else:
         seeds = first + np.arange(len(labels), dtype=np.int64)
     return _Set(source, labels, seeds, looking.made_batches(name, at, labels, seeds))
+
+
+def _remarks(wanted: _Set) -> list[str]:
+    """What a reader of the figures should know of how the images were come by."""
+    source, batch = wanted.source, wanted.batches[0]
+    there = [source.available(label) for label in range(len(source.classes))]
+    if any(most is not None for most in there):
+        total = sum(most or 0 for most in there)
+        seen = len(wanted.labels)
+        return [f"{seen} of {total} images were looked at, drawn by `gate.seed`"] if seen < total else []
+    assert isinstance(batch, looking.MadeBatch)
+    first, again = (source.images(batch.labels, batch.seeds) for _ in range(2))
+    return [] if _alike(first, again) else ["its images depend on more than label and seed: pictures are of other ones"]
 
 
 def _open(
