@@ -81,7 +81,7 @@ class Executor(tfx_evaluator.Executor):
         finally:
             shutil.rmtree(scratch)
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, **judgement.samples)
+        np.savez_compressed(buffer, **judgement.samples())
         write_whole(evaluation / SAMPLES_FILE, buffer.getvalue())
         document = judgement.document
         if judgement.serves:

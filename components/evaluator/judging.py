@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
@@ -62,12 +63,12 @@ class Judgement:
 
     Attributes:
       document: of evaluation.json, with the gate's own verdict.
-      samples: pictures (see `samples.collect`).
+      samples: makes pictures (see `samples.collect`).
       serves: whether what was judged is what serves.
     """
 
     document: dict[str, Any]
-    samples: Arrays
+    samples: Callable[[], Arrays]
     serves: bool
 
 
@@ -153,7 +154,8 @@ def judge(candidate: SourceAt, given: Given, served: Served | None = None, best:
         "data": info.fingerprint,
         **_by_what(eyes, real),
     }
-    return Judgement(document, samples.collect(source, wanted.seeds, made, real, known, given.examples), serves)
+    pictures = partial(samples.collect, source, wanted.seeds, made, real, known, given.examples)
+    return Judgement(document, pictures, serves)
 
 
 def _look(
