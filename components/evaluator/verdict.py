@@ -16,6 +16,8 @@ Rows = Mapping[str, Mapping[str, Any]]
 ABOUT_NOTHING = 0.1
 # Classes that one rule names, at most.
 MOST_NAMED = 5
+# What a version is that a candidate is compared with, by its role.
+SERVED_AS = {"serving": "which serves", "best": "which was the best"}
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,17 @@ class Decision:
 
 
 def decide(
-    results: Sequence[RuleResult], comparisons: Sequence[Comparison], rows: Rows, options: GateOptions
+    results: Sequence[RuleResult],
+    comparisons: Sequence[Comparison],
+    rows: Rows,
+    options: GateOptions,
+    not_compared: Sequence[str] = (),
 ) -> Decision:
-    """Rejects what fails, and what cannot be told if the options say so."""
+    """Rejects what fails, and what cannot be told if the options say so.
+
+    A version that cannot be compared with, for the reasons in `not_compared`, hinders nothing: it is broken or makes
+    other classes, and has to be replaceable.
+    """
     failed = _sentences("fail", results, comparisons, rows)
     unknown = _sentences("cannot_tell", results, comparisons, rows)
     blocked = failed + (unknown if options.cannot_tell == "block" else [])
@@ -40,7 +50,8 @@ def decide(
         return Decision("rejected", ["the gate has no rules, and without a rule nothing is blessed", *failed], warnings)
     if blocked:
         return Decision("rejected", blocked, warnings)
-    return Decision("blessed", [_rules_hold(results), *_not_worse(comparisons)], warnings)
+    reasons = [*_not_worse(comparisons), *not_compared] or ["nothing to compare with"]
+    return Decision("blessed", [_rules_hold(results), *reasons], warnings)
 
 
 def already_serving(document: Mapping[str, Any], version: int) -> dict[str, Any]:
@@ -62,8 +73,6 @@ def _rules_hold(results: Sequence[RuleResult]) -> str:
 
 
 def _not_worse(comparisons: Sequence[Comparison]) -> list[str]:
-    if not comparisons:
-        return ["nothing to compare with"]
     lines = []
     for version in dict.fromkeys((row.against, row.version) for row in comparisons):
         own = [row for row in comparisons if (row.against, row.version) == version]

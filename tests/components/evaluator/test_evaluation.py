@@ -249,7 +249,18 @@ def test_as_good_as_what_serves_is_blessed(gaussians):
 def test_a_served_version_that_is_broken_is_no_baseline(gaussians):
     broken = with_rows(gaussians.view(MADE, 2), 0, features=np.nan)
     document = judged(gaussians, gaussians.view(MADE, 1), others=(Other("serving", 7, broken),))
-    assert document["compared"] == [] and any("version 7" in warning for warning in document["warnings"])
+    told = "not compared with version 7, which serves: its images are not finite numbers"
+    assert document["compared"] == [] and document["warnings"] == [told]
+    assert document["reasons"] == ["all 5 rules hold", told]
+
+
+def test_a_blessing_says_with_what_it_was_not_compared_beside_what_it_was(gaussians):
+    real, known = gaussians.view((60,) * 4, 0), gaussians.known((100,) * 4)
+    options = GateOptions(resamples=200, not_worse={"kid_relative": 0.2, "label_agreement": 0.2})
+    other = Other("serving", 7, gaussians.view(MADE, 2))
+    document = evaluate(real, gaussians.view(MADE, 1), known, gaussians.names, options, [other], ["not with version 5"])
+    assert document["reasons"][1].startswith("not worse than the serving version 7")
+    assert document["reasons"][2:] == ["not with version 5"] and document["warnings"] == []
 
 
 def test_what_serves_already_is_not_pushed_again_even_if_a_rule_fails_now(gaussians):
