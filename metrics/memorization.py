@@ -1,4 +1,4 @@
-"""Are generated images copies of training images? Three answers, all from distances to the nearest training image.
+"""Are generated images copies of training images? Four answers, all from distances to the nearest training image.
 
 Give *unique* training images (oversampled copies make distances among them 0) in features that no part of the system
 was trained with, such as pixels: a classifier's features of its own training images are not like those of others.
@@ -8,9 +8,11 @@ Held-out real images are what honest fakes are measured against.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr
+from scipy.special import betaincinv, ndtr
 
 from metrics import checks, distances
+from metrics.agreement import wilson_interval
+from metrics.estimate import Estimate
 
 # Images of both kinds that a class needs for the normal approximation of its rank statistic (Meehan et al. take 20).
 MIN_CELL = 10
@@ -37,6 +39,32 @@ def closest_record_ratio(train: np.ndarray, held_out: np.ndarray, fake: np.ndarr
     known, unseen, made = distances.points(*_three(train, held_out, fake))
     expected = distances.nearest(unseen, known)[0].mean()
     return float(distances.nearest(made, known)[0].mean() / expected) if expected else None
+
+
+def copied_part(unseen: np.ndarray, made: np.ndarray) -> Estimate | None:
+    """Part of the generated images that lie nearer to a training image than held-out ones hardly ever do.
+
+    Nearer than the k-th nearest of n held-out images, k / (n + 1) being 1 %, or the nearest of all where n is below
+    199. New images are that near with a probability of Beta(k, n + 1 - k) over held-out sets, k / (n + 1) on average.
+    The interval is Wilson's for the m generated images; from its lower end the 97.5 % quantile of that distribution is
+    taken off, since so much may be due to how near the held-out images happened to lie.
+
+    Args:
+      unseen: [n] distances of held-out images to the nearest training image. Those at 0 are training images again, and
+        left out.
+      made: [m] distances of generated images.
+
+    Returns:
+      0..1, or None where there are no images of a kind.
+    """
+    unseen = np.sort(unseen[unseen > 0])
+    n, m = len(unseen), len(made)
+    if not n or not m:
+        return None
+    k = max(1, (n + 1) // 100)
+    near = int(np.sum(made < unseen[k - 1]))
+    low, high = wilson_interval(near, m)
+    return Estimate(near / m, max(0.0, low - float(betaincinv(k, n + 1 - k, 0.975))), high)
 
 
 def authenticity(train: np.ndarray, fake: np.ndarray) -> float:

@@ -67,8 +67,11 @@ def cache_dir(root: str) -> str:
 
 
 def looking_version() -> str:
-    """Hash of the sources behind what is kept there."""
-    return code_version("components.evaluator.looking")
+    """Hash of the sources behind what is kept there: of those that look, and of the graph of the judge.
+
+    The judge's fingerprint is of its weights alone: files of equal graphs differ with what their process did before.
+    """
+    return code_version("components.evaluator.looking") + code_version("models.judge")
 
 
 def exported(uri: str) -> str:

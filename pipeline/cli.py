@@ -236,7 +236,7 @@ def _report(args: argparse.Namespace) -> int:
     root = _root(args.root)
     collected = results.collect(root)
     if args.json:
-        print(json.dumps(collected, indent=2))
+        print(json.dumps(collected, indent=2, allow_nan=False))
         return 0
     if args.markdown:
         from pipeline import report_markdown

@@ -107,7 +107,7 @@ def _judge(what: Judged, config: Config, root: Path, run_id: str, display: Displ
     scratch = root / "tmp" / "looking"
     scratch.mkdir()
     display.busy("judging")
-    return judging.judge(
+    judgement = judging.judge(
         SourceAt(str(what.path), info.classes, info.image_shape, config.data if what.is_folder else None),
         judging.Given(
             examples=examples,
@@ -120,7 +120,11 @@ def _judge(what: Judged, config: Config, root: Path, run_id: str, display: Displ
         ),
         served,
         best if best != served else None,
-    ).document
+    )
+    if judgement.serves:  # the gate judges it like any other: a run would have nothing to push, whatever it says
+        version = judgement.document["served_version"]
+        judgement.document["warnings"].insert(0, f"this generator is what serves, as version {version}")
+    return judgement.document
 
 
 def _real_images_and_judge(config: Config, root: Path, run_id: str, display: Display) -> dict[str, dict]:

@@ -16,6 +16,10 @@ _SELF_EXPLAINING = (UserError, FloatingPointError)
 # As the operating system, and thereby Python, TensorFlow and Beam, says it; and as SQLite does.
 _DISK_FULL = re.compile(rf"{os.strerror(errno.ENOSPC)}|{os.strerror(errno.EDQUOT)}|database or disk is full", re.I)
 
+# SQLite rolls back by itself where it could not write, and ML Metadata tells of the commit that came after.
+_ROLLED_BACK = "cannot commit - no transaction is active"
+_NEXT_TO_NOTHING = 2**20  # bytes
+
 
 def explain(failure: BaseException, root: Path) -> str:
     """One line for a failed run.
@@ -34,7 +38,10 @@ def explain(failure: BaseException, root: Path) -> str:
     for cause in causes:
         if isinstance(cause, _SELF_EXPLAINING):
             return f"{prefix}{cause}"
-    if any(_DISK_FULL.search(str(cause)) for cause in causes):
+    rolled_back = any(_ROLLED_BACK in str(cause) for cause in causes)
+    if any(_DISK_FULL.search(str(cause)) for cause in causes) or (
+        rolled_back and shutil.disk_usage(root).free < _NEXT_TO_NOTHING
+    ):
         return prefix + _full(causes, root)
     raised = failure.__cause__ or causes[-1]
     first_line, *more = str(raised).strip().splitlines() or [""]

@@ -46,5 +46,5 @@ def _own_figures(model_dir: Path) -> dict[str, float | None]:
     path = model_dir / "assets.extra" / EVALUATION_FILE
     try:
         return history.figures(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError):
+    except (OSError, ValueError, AttributeError):
         return history.figures(None)

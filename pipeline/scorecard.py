@@ -40,6 +40,7 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
     ),
     "copying": (
         Bound("worst.closest_record_ratio", 0.6, 0.4, True, "distance from training images; 1 as new images, 0 copies"),
+        Bound("worst.copied", 0.1, 0.3, False, "part of the images nearer to training images than new ones ever are"),
         Bound("memorization.p", 0.01, 0, True, "probability of distances this small if nothing is copied"),
     ),
 }  # fmt: skip
@@ -69,7 +70,7 @@ _MEANINGS: dict[str, dict[Word, str]] = {
     "copying": {
         "good": "Nothing points to copies of training images.",
         "fair": "Nearer to training images than unseen real images are; look at the nearest ones below.",
-        "poor": "Generated images of at least one class are all but copies of training images.",
+        "poor": "At least one class gives training images again, or images all but equal to them.",
     },
 }
 _TOO_FEW = "There are too few images{} to say."
@@ -77,10 +78,10 @@ _UNKNOWN = "It could not be measured."
 
 # Which rules of the gate ask about which of the four.
 _ASKED = {
-    "fidelity": {"kid", "kid_relative", "fid", "inception_score", "precision", "density", "c2st"},
+    "fidelity": {"kid", "kid_p", "kid_relative", "fid", "inception_score", "precision", "density", "c2st"},
     "variety": {"diversity", "coverage", "recall"},
-    "balance": {"balance", "label_agreement", "label_agreement_ratio"},
-    "copying": {"memorization", "closest_record_ratio"},
+    "balance": {"balance", "label_agreement", "label_agreement_ratio", "judge_recall"},
+    "copying": {"memorization", "memorization_p", "closest_record_ratio", "copied"},
 }
 
 

@@ -95,13 +95,13 @@ def document() -> Callable[..., dict[str, Any]]:
     def make(classes: tuple[str, str, str] = ("many", "some", "few")) -> dict[str, Any]:
         figures = {
             "kid": 0.1, "kid_relative": 0.05, "coverage": 0.9, "diversity": 0.9, "label_agreement": 0.95,
-            "label_agreement_ratio": 1.0, "closest_record_ratio": 0.9,
+            "label_agreement_ratio": 1.0, "closest_record_ratio": 0.9, "copied": 0.05, "judge_recall": 0.95,
         }  # fmt: skip
         intervals = {name: [round(value - 0.04, 3), round(value + 0.04, 3)] for name, value in figures.items()}
         known = {**figures, "intervals": intervals}
         row = {
-            **known, "train_unique": 5, "eval_real": 40, "generated": 500, "null_kid": 0.0, "kid_p": 0.2,
-            "nearest_class": classes[0], "null_coverage": 0.969, "judge_recall": 0.95, "memorization_p": 0.4,
+            **known, "train_unique": 5, "eval_real": 40, "generated": 500, "null_kid": 0.0, "null_kid_high": 0.2,
+            "kid_p": 0.2, "nearest_class": classes[0], "null_coverage": 0.969, "memorization_p": 0.4,
             "looks_like_part": 0.95, "enough_data": True, "smallest_kid_relative": 0.1,
         }  # fmt: skip
         groups = dict(zip(("head", "middle", "tail"), classes, strict=True))

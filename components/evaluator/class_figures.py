@@ -6,16 +6,17 @@ from math import comb
 from typing import Any
 
 import numpy as np
+from scipy.special import ndtri
 
 from components.evaluator.options import GateOptions
-from components.evaluator.resampled import Drawn, Resampled, mean_of, ratio
+from components.evaluator.resampled import CONFIDENCE, Drawn, Resampled, mean_of, ratio
 from components.evaluator.views import Known, View
 from metrics import distances, power
 from metrics.agreement import agreement_ratio, wilson_interval
 from metrics.diversity import diversity_estimate, diversity_ratio
 from metrics.estimate import Estimate
 from metrics.kernel import cross_draws, permutation_p_value, within_draws
-from metrics.memorization import MIN_CELL, data_copying
+from metrics.memorization import MIN_CELL, copied_part, data_copying
 from metrics.prdc import prdc
 from metrics.resampling import MIN_ROWS
 
@@ -28,7 +29,7 @@ HALVINGS = 20
 # Figures that come with an interval, in the order of the document.
 ESTIMATED = (
     "kid", "kid_relative", "coverage", "diversity", "label_agreement", "judge_recall", "label_agreement_ratio",
-    "closest_record_ratio",
+    "closest_record_ratio", "copied",
 )  # fmt: skip
 
 # What a seed is for: resamples of different things are independent.
@@ -63,12 +64,12 @@ def sample(view: View, label: int, options: GateOptions, kind: int, index: int =
 
 
 def real_classes(real: View, classes: int, options: GateOptions) -> RealClasses:
-    """Looks for the nearest class of each by the values alone; the one that is found is resampled."""
+    """Looks for the nearest class of each by the first images alone; of the one that is found all are resampled."""
     samples = [sample(real, label, options, REAL) for label in range(classes)]
     found = np.full((classes, classes), np.inf)
     for label in range(classes):
         for other in range(label):
-            value = samples[label].distance_value(samples[other])
+            value = samples[label].rough_distance(samples[other])
             if value is not None:
                 found[label, other] = found[other, label] = value
     nearest: list[tuple[int, Drawn] | None] = []
@@ -105,6 +106,7 @@ def class_row(
     real, made = held_out.features[:MOST], generated.features[:MOST]
     looks_like, part = _looks_like(generated)
     coverage, null_coverage = class_coverage(real, made)
+    unseen_away, made_away = away(known, held_out), away(known, generated)
     seen = smallest_kid_relative(real, len(made), scale)
     estimates = {
         "kid": kid.estimate() if kid else None,
@@ -112,7 +114,8 @@ def class_row(
         "coverage": coverage,
         "diversity": _diversity(real, made, label, options),
         **_agreement(label, held_out, generated),
-        "closest_record_ratio": closest_record_ratio(known, held_out, generated, label, options),
+        "closest_record_ratio": closest_record_ratio(unseen_away, made_away, label, options),
+        "copied": copied_part(unseen_away, made_away),
     }
     return {
         "train_unique": len(known),
@@ -120,6 +123,7 @@ def class_row(
         "generated": len(generated),
         **{name: estimate.value if estimate else None for name, estimate in estimates.items()},
         "null_kid": null_kid(real, options.seed),
+        "null_kid_high": null_kid_high(real, len(made)),
         "kid_p": _permutation_p(real, made, label, options),
         "nearest_class": classes[near[0]] if near else None,
         "null_coverage": null_coverage,
@@ -135,8 +139,8 @@ def class_row(
 def unknown_row(held_out: int, generated: int, known: int) -> dict[str, Any]:
     """The row of a class whose generated images have no figures, with the number of images of each kind."""
     names = (
-        *ESTIMATED, "null_kid", "kid_p", "nearest_class", "null_coverage", "memorization_p", "looks_like",
-        "looks_like_part", "smallest_kid_relative",
+        *ESTIMATED, "null_kid", "null_kid_high", "kid_p", "nearest_class", "null_coverage", "memorization_p",
+        "looks_like", "looks_like_part", "smallest_kid_relative",
     )  # fmt: skip
     return {
         "train_unique": known,
@@ -157,6 +161,16 @@ def null_kid(features: np.ndarray, seed: int) -> float | None:
     one, two = ((orders >= half * i) & (orders < half * (i + 1)) for i in range(2))
     within = within_draws(features, one) + within_draws(features, two)
     return float(np.mean(within - 2 * cross_draws(features, features, one, two)))
+
+
+def null_kid_high(real: np.ndarray, m: int) -> float | None:
+    """What KID between n real images and m others of their distribution stays below in 95 % of cases, about.
+
+    By the normal approximation, see `metrics.power.null_deviation`; None below four real images.
+    """
+    if len(real) < power.MIN_ROWS or m < 2:
+        return None
+    return float(ndtri(CONFIDENCE)) * power.null_deviation(real, m)
 
 
 def proportion(successes: int, n: int) -> Estimate | None:
@@ -193,13 +207,21 @@ def _permutation_p(real: np.ndarray, made: np.ndarray, label: int, options: Gate
 
 
 def _diversity(real: np.ndarray, made: np.ndarray, label: int, options: GateOptions) -> Estimate | None:
+    """The ratio; 0 for certain, however few the real images, where all generated ones are equal and those are not."""
     fewest = min(len(real), len(made))
+    if len(made) >= MIN_ROWS and _equal(made) and not (len(real) >= 2 and _equal(real)):
+        return Estimate(0.0, 0.0, 0.0)
     if fewest < 2:
         return None
     if fewest >= MIN_ROWS:
         return diversity_estimate(real, made, resamples=options.resamples, seed=_seed(options, label))
     value = diversity_ratio(real, made)
     return None if value is None else Estimate(value)
+
+
+def _equal(features: np.ndarray) -> bool:
+    """Whether all rows are one, up to what a network's batches round differently."""
+    return bool(np.ptp(features, axis=0).max() <= 1e-5 * np.abs(features).max())
 
 
 def class_coverage(real: np.ndarray, made: np.ndarray) -> tuple[Estimate | None, float | None]:
@@ -229,15 +251,25 @@ def class_coverage(real: np.ndarray, made: np.ndarray) -> tuple[Estimate | None,
     return Estimate(value, *wilson_interval(round(value * n), n)), null
 
 
-def closest_record_ratio(
-    known: Known, held_out: View, generated: View, label: int, options: GateOptions
-) -> Estimate | None:
-    """Mean distance of generated images to the nearest training image of the class over that of held-out ones."""
-    if not len(known) or len(held_out) < 2 or not len(generated):
+def away(known: Known, images: View) -> np.ndarray:
+    """Distances [n] of images to the nearest training image; [0] where there is none."""
+    if not len(known) or not len(images):
+        return np.empty(0)
+    train, own = distances.points(known.pixels, images.pixels[:MOST])
+    return distances.nearest(own, train)[0]
+
+
+def closest_record_ratio(unseen: np.ndarray, made: np.ndarray, label: int, options: GateOptions) -> Estimate | None:
+    """Mean of the distances `made` [m] to training images over that of held-out images, `unseen` [n].
+
+    It is 0 for certain, however few the held-out images, where all generated ones are training images and they are not.
+    """
+    if len(made) >= MIN_ROWS and not made.any() and (unseen.any() or not len(unseen)):
+        return Estimate(0.0, 0.0, 0.0)
+    if len(unseen) < 2 or not len(made):
         return None
-    train, unseen, made = distances.points(known.pixels, held_out.pixels[:MOST], generated.pixels[:MOST])
     above, below = (
-        mean_of(distances.nearest(own, train)[0], options.resamples, (options.seed, RECORDS, kind, label))
+        mean_of(own, options.resamples, (options.seed, RECORDS, kind, label))
         for kind, own in ((MADE, made), (REAL, unseen))
     )
     return ratio(above, below) if below.value > 0 else None

@@ -85,6 +85,8 @@ def compare(
 ) -> list[Comparison]:
     """All comparisons with one other version, a row a figure and class.
 
+    Of a single class there is no relative KID, see `without_unit`.
+
     Args:
       other: the other version.
       classes: names.
@@ -96,6 +98,8 @@ def compare(
     """
     rows = []
     for figure, margin in margins.items():
+        if figure in without_unit(classes, margins):
+            continue
         if figure == "label_agreement":
             found = agreement_differences(made, other.made, len(classes))
         else:
@@ -105,6 +109,11 @@ def compare(
         for name, difference in zip(classes, found, strict=True):
             rows.append(_row(other, figure, name, difference, margin))
     return rows
+
+
+def without_unit(classes: Sequence[str], margins: Mapping[str, float]) -> list[str]:
+    """Figures of `margins` that no generator of such data has: relative KID, where there is no other class."""
+    return [figure for figure in margins if figure == "kid_relative" and len(classes) == 1]
 
 
 def _row(other: Other, figure: str, where: str, d: Difference, margin: float) -> Comparison:

@@ -7,18 +7,24 @@ from typing import Any
 import numpy as np
 
 from components.evaluator.class_figures import MADE, OTHER, class_row, real_classes, sample, unknown_row
-from components.evaluator.comparison import Comparison, Other, compare
+from components.evaluator.comparison import Comparison, Other, compare, without_unit
 from components.evaluator.groups import groups
 from components.evaluator.options import GateOptions
 from components.evaluator.rule_results import check_rules
-from components.evaluator.verdict import decide
+from components.evaluator.verdict import SERVED_AS, decide
 from components.evaluator.views import Known, View
 from components.evaluator.whole_figures import unknown_whole, whole
 from models.errors import UserError
 
 
 def evaluate(
-    real: View, made: View, known: Known, classes: Sequence[str], options: GateOptions, others: Sequence[Other] = ()
+    real: View,
+    made: View,
+    known: Known,
+    classes: Sequence[str],
+    options: GateOptions,
+    others: Sequence[Other] = (),
+    not_compared: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Judges a generator.
 
@@ -29,6 +35,7 @@ def evaluate(
       classes: names, in the order of the labels.
       options: of the gate.
       others: versions that serve or served, with generated images of their own.
+      not_compared: why further versions are not among them, a sentence each; reasons of a blessing say so.
 
     Returns:
       The document that is written as evaluation.json (docs/evaluation.md), except what says whose figures they are.
@@ -61,14 +68,21 @@ def evaluate(
     warnings = []
     for index, other in enumerate(others):
         if _broken(other.made):
-            warnings.append(f"version {other.version} makes images that are not finite numbers: not compared with it")
+            warnings.append(
+                f"not compared with version {other.version}, {SERVED_AS[other.role]}: its images are not finite numbers"
+            )
             continue
         other_kids = [
             own.distance(sample(other.made, label, options, OTHER, index)) for label, own in enumerate(kernel.samples)
         ]
         comparisons += compare(other, classes, made, kids, other_kids, kernel, options.not_worse)
+    if others:
+        warnings += [
+            f"{figure} is not compared: there is no other class to measure it by"
+            for figure in without_unit(classes, options.not_worse)
+        ]
     results = check_rules(options.rules, document)
-    decision = decide(results, comparisons, rows, options)
+    decision = decide(results, comparisons, rows, options, [*not_compared, *warnings])
     return {
         "verdict": decision.verdict,
         "blessed": decision.verdict != "rejected",

@@ -21,6 +21,7 @@ from components.evaluator.options import GateOptions
 from components.evaluator.rules import GROUPED, WHOLE
 from components.evaluator.served import Served
 from components.evaluator.sources import SourceAt
+from components.evaluator.verdict import already_serving
 from models.dataset import DatasetInfo
 from models.files import write_whole
 
@@ -65,6 +66,7 @@ class Executor(tfx_evaluator.Executor):
         info = DatasetInfo.load(examples)
         candidate = SourceAt(path_utils.serving_model_path(model.uri), info.classes, info.image_shape)
         scratch = evaluation / ".tmp-looking"
+        shutil.rmtree(scratch, ignore_errors=True)  # a task that was killed left it, and the run tries again
         scratch.mkdir(parents=True)
         try:
             judgement = judging.judge(
@@ -83,9 +85,11 @@ class Executor(tfx_evaluator.Executor):
         finally:
             shutil.rmtree(scratch)
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, **judgement.samples)
+        np.savez_compressed(buffer, **judgement.samples())
         write_whole(evaluation / SAMPLES_FILE, buffer.getvalue())
         document = judgement.document
+        if judgement.serves:
+            document = already_serving(document, document["served_version"])
         text = json.dumps(document, indent=2, allow_nan=False)
         write_whole(evaluation / EVALUATION_FILE, text)
         _note(evaluation_artifact, document)

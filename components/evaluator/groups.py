@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from components.evaluator.rules import GROUPED
+from components.evaluator.rules import GROUPED, P_VALUES
 
 Rows = Mapping[str, Mapping[str, Any]]
 
@@ -55,13 +55,13 @@ def worst(rows: Rows, figure: str) -> tuple[float | None, list[float | None], st
     Berger 1982). If a class is not known, neither are the value nor the cautious bound, and that class is named; the
     generous bound of the others stands, for the worst can only be worse.
     """
-    floor = GROUPED[figure]
+    floor = {**GROUPED, **P_VALUES}[figure]
     extreme = min if floor else max
     value, where = _extreme({name: row[figure] for name, row in rows.items()}, floor)
     ends: list[list[float]] = []
     complete: list[bool] = []
     for side in (0, 1):
-        known = [row["intervals"][figure][side] for row in rows.values()]
+        known = [row["intervals"].get(figure, (None, None))[side] for row in rows.values()]
         ends.append([end for end in known if end is not None])
         complete.append(len(ends[side]) == len(rows))
     cautious, generous = (0, 1) if floor else (1, 0)
@@ -93,7 +93,7 @@ def groups(rows: Rows) -> dict[str, dict[str, Any]]:
             **{figure: value for figure, (value, _) in found.items()},
             "intervals": {figure: interval for figure, (_, interval) in found.items()},
         }
-    extremes = {figure: worst(rows, figure) for figure in GROUPED}
+    extremes = {figure: worst(rows, figure) for figure in (*GROUPED, *P_VALUES)}
     result["worst"] = {
         **{figure: value for figure, (value, _, _) in extremes.items()},
         "intervals": {figure: interval for figure, (_, interval, _) in extremes.items()},

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from components.evaluator.options import GateOptions
 from components.evaluator.pixels import some_training_images, to_arrays
 from components.evaluator.served import Served
 from components.evaluator.sources import Source, SourceAt
+from components.evaluator.verdict import SERVED_AS
 from components.evaluator.views import Known, View
 from metrics import pixels
 from models.dataset import DatasetInfo
@@ -57,10 +59,17 @@ class Given:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What became of it: the document of evaluation.json, and pictures (see `samples.collect`)."""
+    """What became of it.
+
+    Attributes:
+      document: of evaluation.json, with the gate's own verdict.
+      samples: makes pictures (see `samples.collect`).
+      serves: whether what was judged is what serves.
+    """
 
     document: dict[str, Any]
-    samples: Arrays
+    samples: Callable[[], Arrays]
+    serves: bool
 
 
 @dataclass(frozen=True)
@@ -71,6 +80,20 @@ class _Set:
     labels: np.ndarray
     seeds: np.ndarray
     batches: list[Batch]
+
+
+@dataclass(frozen=True)
+class _Version:
+    """A version that can be opened, and whether it is the generator that is judged."""
+
+    role: Role
+    version: int
+    at: SourceAt
+    source: Source
+    is_candidate: bool
+
+    def not_compared(self, why: str) -> str:
+        return _not_compared(self.role, self.version, why)
 
 
 def judge(candidate: SourceAt, given: Given, served: Served | None = None, best: Served | None = None) -> Judgement:
@@ -92,13 +115,22 @@ def judge(candidate: SourceAt, given: Given, served: Served | None = None, best:
     if eyes.judge.classes != len(info.classes):
         raise UserError(f"{given.judge}: a judge of {eyes.judge.classes} classes; the data have {len(info.classes)}")
     first = options.seed * SEEDS_OF_A_RUN
-    wanted = _wanted("candidate", candidate, source, info, options.samples_per_class, first)
-    is_served = served is not None and served.fingerprint == source.fingerprint
-    versions: list[tuple[Role, Served | None]] = [] if is_served else [("serving", served), ("best", best)]
-    compared = [(role, each) for role, each in versions if each and each.fingerprint != source.fingerprint]
-    others, warnings = _others(compared, given, info, first + SEEDS_OF_THE_SERVED)
-    generated = [*chain(wanted.batches, *(other.batches for *_, other in others))]
-    real, known = _look(given, info, eyes, at, generated)
+    wanted = _wanted("candidate", candidate, source, info, options.samples_per_class, first, options.seed)
+    versions, warnings = _open([("serving", served), ("best", best)], source, info)
+    serves = any(version.is_candidate and version.role == "serving" for version in versions)
+    seeds = first + SEEDS_OF_THE_SERVED
+    others = [
+        (
+            version,
+            _wanted(version.role, version.at, version.source, info, options.samples_per_class, seeds, options.seed),
+        )
+        for version in versions
+        if not serves and not version.is_candidate
+    ]
+    generated = [*chain(wanted.batches, *(other.batches for _, other in others))]
+    real, known, faults = _look(given, info, eyes, at, generated)
+    warnings += [version.not_compared(faults[version.role]) for version, _ in others if version.role in faults]
+    itself = [version.not_compared("it is this generator") for version in versions if version.is_candidate]
     made = looking.gather(given.scratch, wanted.batches)
     result = evaluate(
         _view(real),
@@ -107,27 +139,33 @@ def judge(candidate: SourceAt, given: Given, served: Served | None = None, best:
         info.classes,
         options,
         [
-            Other(role, version.version, _view(looking.gather(given.scratch, other.batches)))
-            for role, version, other in others
+            Other(version.role, version.version, _view(looking.gather(given.scratch, other.batches)))
+            for version, other in others
+            if version.role not in faults
         ],
+        [*itself, *warnings],
     )
     document = {
-        **(_already_serving(result, served.version) if served and is_served else result),
-        "warnings": [*source.remarks, *warnings, *result["warnings"]],
+        **result,
+        "warnings": [*source.remarks, *_remarks(wanted), *warnings, *result["warnings"]],
         "served_version": served.version if served else None,
         "best_version": best.version if best else None,
         "generator": source.fingerprint,
         "data": info.fingerprint,
         **_by_what(eyes, real),
     }
-    return Judgement(document, samples.collect(source, wanted.seeds, made, real, known, given.examples))
+    pictures = partial(samples.collect, source, wanted.seeds, made, real, known, given.examples)
+    return Judgement(document, pictures, serves)
 
 
-def _look(given: Given, info: DatasetInfo, eyes: Eyes, at: EyesAt, generated: list[Batch]) -> tuple[Arrays, Arrays]:
+def _look(
+    given: Given, info: DatasetInfo, eyes: Eyes, at: EyesAt, generated: list[Batch]
+) -> tuple[Arrays, Arrays, dict[str, str]]:
     """Looks at generated images, whose files are left in the scratch directory, and at real ones that are not kept.
 
     Returns:
-      What was seen of the eval split and of the train split, in the order of ids.
+      What was seen of the eval split and of the train split, in the order of ids; and by role, what is wrong with
+      versions that cannot be called.
     """
     keys = _keys(given, info, eyes)
     kept = {split: given.cache.load(key) for split, key in keys.items()}
@@ -136,12 +174,12 @@ def _look(given: Given, info: DatasetInfo, eyes: Eyes, at: EyesAt, generated: li
         for split, arrays in kept.items()
         if arrays is None
     }
-    looking.look(given.make_pipeline, [*chain(*fresh.values(), generated)], at, given.scratch)
+    faults = looking.look(given.make_pipeline, [*chain(*fresh.values(), generated)], at, given.scratch, SERVED_AS)
     seen = {split: arrays for split, arrays in kept.items() if arrays is not None}
     for split, batches in fresh.items():
         seen[split] = looking.by_id(looking.gather(given.scratch, batches))
         given.cache.save(keys[split], seen[split])
-    return seen["eval"], seen["train"]
+    return seen["eval"], seen["train"], faults
 
 
 def _by_what(eyes: Eyes, real: Arrays) -> dict[str, dict[str, Any]]:
@@ -180,43 +218,76 @@ def _keys(given: Given, info: DatasetInfo, eyes: Eyes) -> dict[str, str]:
     }
 
 
-def _wanted(name: str, at: SourceAt, source: Source, info: DatasetInfo, least: int, first: int) -> _Set:
-    """Of each class `least` images or as many as there are in eval, or all that there are, with seeds from `first`."""
+def _wanted(name: str, at: SourceAt, source: Source, info: DatasetInfo, least: int, first: int, seed: int) -> _Set:
+    """Of each class `least` images or as many as there are in eval, with seeds from `first`.
+
+    Where there is an end of them, so many are drawn with `seed`, or all are taken.
+    """
     counts = [max(least, of_eval) for of_eval in info.counts["eval"]]
     there = [source.available(label) for label in range(len(counts))]
     counts = [count if most is None else min(count, most) for count, most in zip(counts, there, strict=True)]
     labels = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
     if any(most is not None for most in there):
-        seeds = np.concatenate([np.arange(count, dtype=np.int64) for count in counts])
+        drawn = np.random.default_rng(seed)
+        places = [drawn.permutation(most or 0)[:count] for count, most in zip(counts, there, strict=True)]
+        seeds = np.concatenate(places).astype(np.int64)
     else:
         seeds = first + np.arange(len(labels), dtype=np.int64)
     return _Set(source, labels, seeds, looking.made_batches(name, at, labels, seeds))
 
 
-def _others(
-    versions: Sequence[tuple[Role, Served]], given: Given, info: DatasetInfo, first: int
-) -> tuple[list[tuple[Role, Served, _Set]], list[str]]:
-    """What is made of the versions to compare with, and why others cannot be."""
-    sets, warnings = [], []
-    for role, version in versions:
-        at = SourceAt(version.path, info.classes, info.image_shape)
+def _remarks(wanted: _Set) -> list[str]:
+    """What a reader of the figures should know of how the images were come by."""
+    source, batch = wanted.source, wanted.batches[0]
+    there = [source.available(label) for label in range(len(source.classes))]
+    if any(most is not None for most in there):
+        total = sum(most or 0 for most in there)
+        seen = len(wanted.labels)
+        return [f"{seen} of {total} images were looked at, drawn by `gate.seed`"] if seen < total else []
+    assert isinstance(batch, looking.MadeBatch)
+    first, again = (source.images(batch.labels, batch.seeds) for _ in range(2))
+    return [] if _alike(first, again) else ["its images depend on more than label and seed: pictures are of other ones"]
+
+
+def _open(
+    served: Sequence[tuple[Role, Served | None]], candidate: Source, info: DatasetInfo
+) -> tuple[list[_Version], list[str]]:
+    """The versions that can be opened, and why others are not compared with."""
+    found, warnings = [], []
+    for role, each in served:
+        if each is None:
+            continue
+        at = SourceAt(each.path, info.classes, info.image_shape)
         try:
-            sets.append((role, version, _wanted(role, at, at.load(), info, given.options.samples_per_class, first)))
+            source = at.load()
         except UserError as fault:
-            words = "serves" if role == "serving" else "was the best"
-            warnings.append(f"no comparison with version {version.version}, which {words}: {fault}")
-    return sets, warnings
+            warnings.append(_not_compared(role, each.version, str(fault)))
+            continue
+        same = source.fingerprint == candidate.fingerprint and _same_images(source, candidate)
+        found.append(_Version(role, each.version, at, source, same))
+    return found, warnings
 
 
-def _already_serving(result: dict[str, Any], version: int) -> dict[str, Any]:
-    """What the gate says of a generator that serves.
+def _same_images(one: Source, other: Source) -> bool:
+    """Whether two sources that call themselves the same make the same image of every class.
 
-    There is nothing to push, and what to do about a rule that no longer holds is not for the gate to decide; the
-    reasons name it.
+    Files do not tell: the same weights, exported by a process that has done other things before, are other bytes.
     """
-    failures = result["reasons"] if result["verdict"] == "rejected" else []
-    reasons = [f"this generator is what serves, as version {version}", *failures]
-    return {**result, "verdict": "already_serving", "blessed": True, "reasons": reasons}
+    labels = np.arange(len(one.classes), dtype=np.int64)
+    try:
+        first, second = (source.images(labels, np.zeros_like(labels)) for source in (one, other))
+    except UserError:  # it is told when all images are asked for
+        return False
+    return _alike(first, second)
+
+
+def _alike(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether uint8 images are the same, but for the rounding of floats that were added in another order."""
+    return bool(np.abs(one.astype(np.int16) - other).max() <= 1)
+
+
+def _not_compared(role: Role, version: int, why: str) -> str:
+    return f"not compared with version {version}, {SERVED_AS[role]}: {why}"
 
 
 def _view(arrays: Arrays) -> View:

@@ -8,7 +8,7 @@ is held, never the images.
 import functools
 import io
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,13 @@ def made_batches(name: str, source: SourceAt, labels: np.ndarray, seeds: np.ndar
     return [MadeBatch(f"{name}-{i:06d}", source, labels[part], seeds[part]) for i, part in enumerate(parts)]
 
 
-def look(make_pipeline: Callable[[], beam.Pipeline], batches: list[Batch], eyes: EyesAt, directory: Path) -> None:
+def look(
+    make_pipeline: Callable[[], beam.Pipeline],
+    batches: list[Batch],
+    eyes: EyesAt,
+    directory: Path,
+    may_fail: Collection[str] = (),
+) -> dict[str, str]:
     """Looks at all batches; each leaves `<its name>.npz` in the directory.
 
     The file holds `labels` int64 [n], `pixels` float32 [n, p], and unless they are all that is wanted `features` [n, d]
@@ -88,21 +94,30 @@ def look(make_pipeline: Callable[[], beam.Pipeline], batches: list[Batch], eyes:
       batches: with different names.
       eyes: the networks.
       directory: where to; it exists, and all workers see it.
+      may_fail: names of sets of batches (see `real_batches` and `made_batches`) that the others can do without.
+
+    Returns:
+      Of each of these that failed, its first fault; files of its batches may be missing.
 
     Raises:
-      UserError: the first fault of a source, in the order of the batches' names.
+      UserError: the first fault of any other, in the order of the batches' names.
     """
     try:
         with make_pipeline() as pipeline:
             _ = (
                 pipeline
                 | "Batches" >> beam.Create(batches, reshuffle=True)
-                | "Look" >> beam.ParDo(_Look(eyes, str(directory)))
+                | "Look" >> beam.ParDo(_Look(eyes, str(directory), frozenset(may_fail)))
             )
     finally:
         _open.cache_clear()  # where workers are threads of this process
-    for fault in sorted(directory.glob("*.fault")):
-        raise UserError(fault.read_text(encoding="utf-8"))
+    faults: dict[str, str] = {}
+    for path in sorted(directory.glob("*.fault")):
+        faults.setdefault(_set_of(path.stem), path.read_text(encoding="utf-8"))
+    for name, fault in faults.items():
+        if name not in may_fail:
+            raise UserError(fault)
+    return faults
 
 
 def gather(directory: Path, batches: Iterable[Batch]) -> Arrays:
@@ -125,15 +140,17 @@ def by_id(arrays: Arrays) -> Arrays:
 class _Look(beam.DoFn):
     """A batch -> a file, and nothing."""
 
-    def __init__(self, eyes: EyesAt, directory: str):
+    def __init__(self, eyes: EyesAt, directory: str, may_fail: frozenset[str]):
         self._eyes = eyes
         self._directory = Path(directory)
+        self._may_fail = may_fail
 
     def setup(self) -> None:
         _opened(self._eyes)
 
     def process(self, batch: Batch) -> None:
-        if any(self._directory.glob("*.fault")):  # there will be no figures, so nobody waits for the rest
+        faulty = {_set_of(path.stem) for path in self._directory.glob("*.fault")}
+        if _set_of(batch.name) in faulty or faulty - self._may_fail:  # nobody waits for the rest
             return
         try:
             seen = self._real(batch) if isinstance(batch, RealBatch) else self._made(batch)
@@ -163,6 +180,11 @@ class _Look(beam.DoFn):
     def _made(self, batch: MadeBatch) -> Arrays:
         images = _opened(batch.source).images(batch.labels, batch.seeds)
         return {"labels": batch.labels, **_opened(self._eyes).look(images)}
+
+
+def _set_of(name: str) -> str:
+    """Name of the set that a batch belongs to."""
+    return name.rpartition("-")[0]
 
 
 _opening = threading.Lock()

@@ -15,6 +15,7 @@ _FIGURES = {
     "diversity": "how different its images are from each other: 1 is as much as real ones, 0 all alike",
     "label_agreement_ratio": "how often the judge sees the class that was asked for, over the same for real images",
     "closest_record_ratio": "distance to the nearest training image, over the same for unseen real ones: 0 is a copy",
+    "copied": "part of its images that lie nearer to a training image than unseen real ones hardly ever do",
 }
 _WHOLE = ("fid", "kid", "inception_score", "label_agreement", "precision", "recall", "density", "coverage", "c2st")
 _VERDICTS = {

@@ -22,6 +22,7 @@ class GateOptions(BaseModel):
             "worst.kid_relative <= 0.3",
             "worst.diversity >= 0.4",
             "worst.closest_record_ratio >= 0.4",
+            "worst.copied <= 0.3",
         ),
         description="Each `[SCOPE.]FIGURE[.END] OPERATOR NUMBER`, such as `fid <= 2.0` (docs/evaluation.md). All must "
         "hold with their whole intervals. No rule, no blessing.",

@@ -14,6 +14,8 @@ from metrics.kernel import cross_draws, within_draws
 from metrics.resampling import MIN_ROWS, percentile_interval, resample_counts
 
 CONFIDENCE = 0.95
+# Images a class that `Resampled.rough_distance` looks at, the first ones: it is asked for every pair of classes.
+ROUGH = 200
 # Stands for "without bound" among resampled ratios, and is far above any that is finite.
 _UNBOUNDED = 1e200
 
@@ -56,6 +58,8 @@ class Resampled:
             self.copies = np.concatenate([self.copies, drawn])
         self.copies = self.copies.astype(np.uint16)  # They are kept for every class.
         self._within = within_draws(features, self.copies) if len(features) >= 2 else None
+        self._few = features[:ROUGH]
+        self._within_few = float(within_draws(self._few, _once(self._few))[0]) if len(features) >= 2 else None
 
     def __len__(self) -> int:
         return len(self.features)
@@ -69,12 +73,16 @@ class Resampled:
         values = self._within[:known] + other._within[:known] - 2 * crossed
         return Drawn(float(values[0]), values[1:] if known > 1 else None, min(len(self), len(other)))
 
-    def distance_value(self, other: "Resampled") -> float | None:
-        """The value of `distance` alone."""
-        if self._within is None or other._within is None:
+    def rough_distance(self, other: "Resampled") -> float | None:
+        """KID of the first images of both: what `distance` would read of them."""
+        if self._within_few is None or other._within_few is None:
             return None
-        crossed = cross_draws(self.features, other.features, self.copies[:1], other.copies[:1])
-        return float(self._within[0] + other._within[0] - 2 * crossed[0])
+        crossed = cross_draws(self._few, other._few, _once(self._few), _once(other._few))
+        return self._within_few + other._within_few - 2 * float(crossed[0])
+
+
+def _once(features: np.ndarray) -> np.ndarray:
+    return np.ones((1, len(features)))
 
 
 def ratio(above: Drawn, below: Drawn) -> Estimate:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from components.evaluator.rules import GROUPED, Outcome, Rule, parse_rule
+from components.evaluator.rules import GROUPED, P_VALUES, Outcome, Rule, parse_rule
 from models.errors import UserError
 
 Document = Mapping[str, Any]
@@ -103,7 +103,7 @@ def _check_worst(rule: Rule, document: Document) -> RuleResult:
     for outcome in ("fail", "cannot_tell"):
         deciding = [name for name in rows if outcomes[name] == outcome]
         if deciding:
-            sign = 1 if GROUPED[rule.figure] else -1
+            sign = 1 if {**GROUPED, **P_VALUES}[rule.figure] else -1
             values = {name: rows[name][rule.figure] for name in deciding}
             unknown = [name for name in deciding if values[name] is None]
             where = unknown[0] if unknown else min(deciding, key=lambda name: sign * values[name])

@@ -2,7 +2,8 @@
 
 A figure of finite images is an interval, so a rule has three outcomes. `F <= t` passes where the whole interval is at
 or below t, fails where the whole interval is above it, and else cannot be told. SCOPE is `head`, `middle`, `tail`,
-`mean`, `worst` or `class[NAME]`; without one the figure is of all images together. END takes one end of the interval,
+`mean`, `worst` or `class[NAME]`; without one the figure is of all images together. A p-value of classes is for `worst`
+and `class[NAME]` alone, and has no interval. END takes one end of the interval,
 or the value, alone:
 
 | form | passes | fails |
@@ -47,10 +48,14 @@ GROUPED = {
     "diversity": True,
     "label_agreement": True,
     "label_agreement_ratio": True,
+    "judge_recall": True,
     "closest_record_ratio": True,
+    "copied": False,
 }
+# Of single classes, and the least of them all: a mean of p-values is none.
+P_VALUES = {"kid_p": True, "memorization_p": True}
 GROUPS = ("head", "middle", "tail", "mean", "worst")
-# The whole's figures that have an interval; of classes and groups all have.
+# The whole's figures that have an interval; of classes and groups all but p-values have.
 WHOLE_INTERVALS = ("kid", "label_agreement", "c2st")
 
 # What a figure can be; any number if it is not here.
@@ -59,6 +64,9 @@ _RANGES = {
     "inception_score": (1, math.inf),
     "label_agreement": (0, 1),
     "label_agreement_ratio": (0, math.inf),
+    "judge_recall": (0, 1),
+    "kid_p": (0, 1),
+    "memorization_p": (0, 1),
     "precision": (0, 1),
     "recall": (0, 1),
     "density": (0, math.inf),
@@ -70,6 +78,7 @@ _RANGES = {
     "memorization.authenticity": (0, 1),
     "diversity": (0, math.inf),
     "closest_record_ratio": (0, math.inf),
+    "copied": (0, 1),
 }
 
 _OPERATORS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
@@ -101,12 +110,14 @@ class Rule:
 
     def __str__(self) -> str:
         scope = f"class[{self.name}]." if self.scope == "class" else f"{self.scope}." if self.scope else ""
-        return f"{scope}{self.figure}{'.' if self.end else ''}{self.end} {self.operator} {self.threshold:g}"
+        short = f"{self.threshold:g}"
+        number = short if float(short) == self.threshold else repr(self.threshold)
+        return f"{scope}{self.figure}{'.' if self.end else ''}{self.end} {self.operator} {number}"
 
     @property
     def has_interval(self) -> bool:
         """Whether the figure has one where there are images enough."""
-        return bool(self.scope) or self.figure in WHOLE_INTERVALS
+        return self.figure not in P_VALUES if self.scope else self.figure in WHOLE_INTERVALS
 
     def outcome(self, value: float | None, lo: float | None, hi: float | None) -> Outcome:
         """Whether a figure with its interval meets the rule; what is not known (None) cannot be told.
@@ -149,6 +160,12 @@ def known_figure(name: str, known: Iterable[str]) -> str:
     return name
 
 
+def _figures(scope: str) -> Iterable[str]:
+    if not scope:
+        return WHOLE
+    return (*GROUPED, *P_VALUES) if scope in ("worst", "class") else GROUPED
+
+
 def parse_rule(text: str) -> Rule:
     """Parses one rule.
 
@@ -166,7 +183,7 @@ def parse_rule(text: str) -> Rule:
         )
     scope, name, figure, end, symbol, number = match.group("scope", "name", "figure", "end", "symbol", "number")
     scope = "class" if name else scope or ""
-    known_figure(figure, GROUPED if scope else WHOLE)
+    known_figure(figure, _figures(scope))
     try:
         threshold = float(number)
     except ValueError:

@@ -13,21 +13,42 @@ EVALUATION = "assets.extra/evaluation.json"
 
 @dataclass(frozen=True)
 class Served:
-    """A version of a model and the fingerprint of its generator."""
+    """A version of a model.
+
+    Attributes:
+      version: its number.
+      path: of its directory.
+      fingerprint: of its generator.
+      files: hash of the files, so that nothing that was found out before they changed is taken from a cache.
+    """
 
     version: int
     path: str
     fingerprint: str
+    files: str
 
 
 def fingerprint(model_dir: Path) -> str:
-    """Identity of an exported generator: the one written by its export, or of a foreign model, of its files."""
-    about = model_dir / ABOUT
-    if about.is_file():
-        return json.loads(about.read_text(encoding="utf-8"))["fingerprint"]
+    """Identity of an exported generator: the one written by its export; where that cannot be read, that of its files.
+
+    It is what the model says of itself, so a damaged model may have that of a whole one.
+    """
+    try:
+        written = json.loads((model_dir / ABOUT).read_text(encoding="utf-8"))["fingerprint"]
+    except (OSError, ValueError, KeyError, TypeError):  # a foreign model, or a damaged one
+        written = None
+    return written if isinstance(written, str) else _hash(model_dir)
+
+
+def _hash(model_dir: Path) -> str:
+    """Hex digest of all files of a model; one that cannot be read counts as what hinders it."""
     digest = hashlib.sha256()
     for path in sorted(p for p in model_dir.rglob("*") if p.is_file()):
-        digest.update(path.relative_to(model_dir).as_posix().encode() + b"\0" + path.read_bytes())
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            content = str(error).encode()
+        digest.update(path.relative_to(model_dir).as_posix().encode() + b"\0" + content)
     return digest.hexdigest()
 
 
@@ -66,7 +87,8 @@ def _versions(base_path: str) -> dict[int, Path]:
 
 
 def _served(versions: dict[int, Path], version: int) -> Served:
-    return Served(version, str(versions[version]), fingerprint(versions[version]))
+    path = versions[version]
+    return Served(version, str(path), fingerprint(path), _hash(path))
 
 
 def _evaluation(model_dir: Path) -> tuple[set[str], float] | None:

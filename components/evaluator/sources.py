@@ -93,27 +93,25 @@ class ExportedGenerator:
 
         Raises:
           OtherClasses: if it makes other classes; the message says which.
-          UserError: if it is no such SavedModel, or makes images of another shape.
+          UserError: if it is no such SavedModel, is damaged, or makes images of another shape.
         """
         self._path = path
         try:
-            self._model, self._signature = _load(path)
             about = _about(path)
-            self.fingerprint = fingerprint(Path(path))
-        except (OSError, ValueError, KeyError) as error:
+            self._model, self._signature = _load(path)
+        except Exception as error:  # whatever TensorFlow meets in a damaged model
             raise UserError(f"{path} holds no generator: {error}") from error
+        self.fingerprint = fingerprint(Path(path))
         self.classes = tuple(classes)
         self.image_shape = (image_shape[0], image_shape[1], image_shape[2])
-        names = tuple(about["classes"]) if about else self.classes
+        names, shape = about or (self.classes, self.image_shape)
         _check_classes(names, self.classes, path)
         self._theirs = np.array([names.index(name) for name in self.classes], np.int64)
         self.remarks = (
             [] if about else [f"{path} does not name its classes; they were taken to be {_listed(self.classes)}"]
         )
-        if about and tuple(about["image_shape"]) != self.image_shape:
-            raise UserError(
-                f"{path} makes images of {_shape(about['image_shape'])}; those of the data are {_shape(image_shape)}"
-            )
+        if shape != self.image_shape:
+            raise UserError(f"{path} makes images of {_shape(shape)}; those of the data are {_shape(image_shape)}")
 
     def available(self, label: int) -> None:
         """There is no end of them."""
@@ -132,8 +130,9 @@ class ExportedGenerator:
         question = {"label": tf.constant(self._theirs[labels], tf.int64), "seed": tf.constant(seeds, tf.int64)}
         try:
             answer = self._signature(**question)
-        except tf.errors.OpError as error:
-            raise UserError(f"{self._path} fails when it is called: {error.message}") from error
+        except Exception as error:  # whatever TensorFlow meets in a model that another program made
+            said = error.message if isinstance(error, tf.errors.OpError) else error
+            raise UserError(f"{self._path} fails when it is called: {said}") from error
         for name in ("image_bytes", "status"):
             given = answer[name]
             if given.dtype != tf.string or given.shape != (len(labels),):
@@ -252,10 +251,22 @@ def _load(path: str) -> tuple[Any, Any]:
     return model, found
 
 
-def _about(path: str) -> dict[str, Any] | None:
-    """What an exported generator says of itself; None of a model from elsewhere."""
+def _about(path: str) -> tuple[tuple[str, ...], tuple[int, ...]] | None:
+    """Class names and image shape, as an exported generator says them of itself; None of a model from elsewhere.
+
+    Raises:
+      ValueError: if its file does not say them.
+    """
     file = Path(path) / ABOUT
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+    if not file.is_file():
+        return None
+    try:
+        about = json.loads(file.read_text(encoding="utf-8"))
+        return tuple(map(str, about["classes"])), tuple(map(int, about["image_shape"]))
+    except KeyError as error:
+        raise ValueError(f"its {ABOUT} does not say its {error}") from error
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"its {ABOUT} is damaged ({error})") from error
 
 
 def _check_classes(theirs: Sequence[str], wanted: Sequence[str], path: str) -> None:

@@ -16,6 +16,8 @@ Rows = Mapping[str, Mapping[str, Any]]
 ABOUT_NOTHING = 0.1
 # Classes that one rule names, at most.
 MOST_NAMED = 5
+# What a version is that a candidate is compared with, by its role.
+SERVED_AS = {"serving": "which serves", "best": "which was the best"}
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,17 @@ class Decision:
 
 
 def decide(
-    results: Sequence[RuleResult], comparisons: Sequence[Comparison], rows: Rows, options: GateOptions
+    results: Sequence[RuleResult],
+    comparisons: Sequence[Comparison],
+    rows: Rows,
+    options: GateOptions,
+    not_compared: Sequence[str] = (),
 ) -> Decision:
-    """Rejects what fails, and what cannot be told if the options say so."""
+    """Rejects what fails, and what cannot be told if the options say so.
+
+    A version that cannot be compared with, for the reasons in `not_compared`, hinders nothing: it is broken or makes
+    other classes, and has to be replaceable.
+    """
     failed = _sentences("fail", results, comparisons, rows)
     unknown = _sentences("cannot_tell", results, comparisons, rows)
     blocked = failed + (unknown if options.cannot_tell == "block" else [])
@@ -40,7 +50,8 @@ def decide(
         return Decision("rejected", ["the gate has no rules, and without a rule nothing is blessed", *failed], warnings)
     if blocked:
         return Decision("rejected", blocked, warnings)
-    return Decision("blessed", [_rules_hold(results), *_not_worse(comparisons)], warnings)
+    reasons = [*_not_worse(comparisons), *not_compared] or ["nothing to compare with"]
+    return Decision("blessed", [_rules_hold(results), *reasons], warnings)
 
 
 def already_serving(document: Mapping[str, Any], version: int) -> dict[str, Any]:
@@ -62,8 +73,6 @@ def _rules_hold(results: Sequence[RuleResult]) -> str:
 
 
 def _not_worse(comparisons: Sequence[Comparison]) -> list[str]:
-    if not comparisons:
-        return ["nothing to compare with"]
     lines = []
     for version in dict.fromkeys((row.against, row.version) for row in comparisons):
         own = [row for row in comparisons if (row.against, row.version) == version]
@@ -95,7 +104,7 @@ def _about_rule(result: RuleResult, rows: Rows) -> list[str]:
             continue
         sentence, involved = _fault(result.figure, name, rows)
         told.update(involved)
-        numbers = interval_text(rows[name][result.figure], *rows[name]["intervals"][result.figure])
+        numbers = interval_text(rows[name][result.figure], *rows[name]["intervals"].get(result.figure, (None, None)))
         lines.append(f"{sentence} ({result.figure} {numbers}; `{result.rule}`)")
     left = len(failing) - MOST_NAMED
     return [*lines, f"and {left} more classes fail `{result.rule}`"] if left > 0 else lines
@@ -114,6 +123,12 @@ def _fault(figure: str, name: str, rows: Rows) -> tuple[str, set[str]]:
             f"images of class {name} lie too near to training images, at {value:.2g} of the distance of unseen ones",
             {name},
         )
+    if figure == "judge_recall":
+        return f"the judge knows {value:.0%} of the real images of class {name}", {name}
+    if figure == "memorization_p":
+        return f"images of class {name} lie nearer to training images than unseen ones do", {name}
+    if figure == "copied":
+        return f"{value:.0%} of the images of class {name} lie nearer to training images than unseen ones do", {name}
     if figure == "diversity":
         if value <= ABOUT_NOTHING:
             return f"all images of class {name} are alike", {name}

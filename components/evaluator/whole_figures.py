@@ -106,10 +106,13 @@ def memorization(real: View, made: View, drawn: View, known: Known, classes: int
     """Whether generated images lie nearer to training images than unseen real ones do; distances are within classes.
 
     `c_t` and `p` are those of Meehan et al. 2020 with the classes as cells; classes with fewer than 10 held-out images
-    are one cell. `authenticity` is that of Alaa et al. 2022, of the generated images with the labels of the real ones,
-    and `authenticity_real` of the real ones: what it should be compared with.
+    are one cell, with generated images in the proportions of the held-out ones: classes lie at different distances from
+    their training images, and another mix of them would be another distribution. `authenticity` is that of Alaa et al.
+    2022, of the generated images with the labels of the real ones, and `authenticity_real` of the real ones: what it
+    should be compared with.
     """
     small = np.flatnonzero(np.bincount(real.labels, minlength=classes) < MIN_CELL)
+    made = made.take(_in_proportion(real, made, small, classes))
     labels = (known.labels, real.labels, made.labels)
     cells = tuple(np.where(np.isin(own, small), classes, own) for own in labels)
     test = None
@@ -122,6 +125,16 @@ def memorization(real: View, made: View, drawn: View, known: Known, classes: int
         "authenticity": _authenticity(known, drawn, classes),
         "authenticity_real": _authenticity(known, real, classes),
     }
+
+
+def _in_proportion(real: View, made: View, small: np.ndarray, classes: int) -> np.ndarray:
+    """A mask [m] of generated images: all, but of small classes the first ones in the proportions of the real ones."""
+    wanted, there = (np.bincount(view.labels, minlength=classes)[small] for view in (real, made))
+    s = min(there[wanted > 0] / wanted[wanted > 0], default=0.0)
+    taken = np.ones(len(made), bool)
+    for label, count in zip(small, np.floor(wanted * s + 1e-9).astype(int), strict=True):
+        taken[np.flatnonzero(made.labels == label)[count:]] = False
+    return taken
 
 
 def _authenticity(known: Known, images: View, classes: int) -> float | None:

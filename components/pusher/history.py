@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +25,25 @@ def figures(evaluation: Mapping[str, Any] | None) -> dict[str, float | None]:
     """The figures of a row, from evaluation.json; None where it, or one of them, is not known."""
     document = evaluation or {}
     groups = {"": document, **(document.get("groups") or {})}
-    return {key: groups.get(group, {}).get(name) for key, (group, name) in _FIGURES.items()}
+    return {key: _finite(groups.get(group, {}).get(name)) for key, (group, name) in _FIGURES.items()}
+
+
+def _finite(value: Any) -> float | None:
+    """A number, if it is one that JSON knows."""
+    try:
+        return value if isfinite(value) else None
+    except (TypeError, OverflowError):
+        return None
 
 
 def rows(base: Path) -> list[dict[str, Any]]:
     """The rows below a serving directory, oldest first: `version`, `time` (ISO 8601, UTC), `generator`, and figures.
 
-    Lines that are none, in a file that somebody has edited, are left out.
+    Lines that are none, in a file that somebody has edited, are left out; figures that are no finite numbers are None.
     """
-    return [row for row, _ in _lines(base)]
+    return [
+        {key: _finite(value) if key in _FIGURES else value for key, value in row.items()} for row, _ in _lines(base)
+    ]
 
 
 def append(base: Path, row: Mapping[str, Any]) -> None:
@@ -65,7 +76,7 @@ def _lines(base: Path) -> list[tuple[dict[str, Any], str]]:
     found = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
         try:
-            row = json.loads(line)
+            row = json.loads(line, parse_constant=lambda _: None)
         except ValueError:
             continue
         if isinstance(row, dict) and isinstance(row.get("version"), int):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu
 
-from metrics.memorization import authenticity, closest_record_ratio, data_copying
+from metrics.memorization import authenticity, closest_record_ratio, copied_part, data_copying
 
 
 def draw(n, seed, d=4):
@@ -84,3 +84,22 @@ def test_labels_that_do_not_fit_are_refused():
         data_copying(TRAIN, HELD_OUT, HELD_OUT, (np.zeros(100), np.zeros(3), np.zeros(80)))
     with pytest.raises(ValueError, match="`fake` 3"):
         authenticity(TRAIN, np.zeros((4, 3)))
+
+
+@pytest.mark.parametrize("n", [10, 30, 250])
+def test_new_images_are_seldom_called_copied_part(n):
+    """Mean of the figure, and how often its lower end excludes what it should be; k / (n + 1) of new images."""
+    random, values, wrong = np.random.default_rng(0), [], []
+    expected = max(1, (n + 1) // 100) / (n + 1)
+    for _ in range(2000):
+        found = copied_part(random.random(n), random.random(200))
+        values.append(found.value)
+        wrong.append(found.lo > 0)
+    assert np.mean(values) == pytest.approx(expected, rel=0.1)
+    assert np.mean(wrong) <= 0.05
+
+
+def test_held_out_images_that_are_training_images_do_not_hide_copies():
+    made, unseen = np.r_[np.zeros(80), np.ones(20)], np.r_[0.0, np.linspace(1, 2, 40)]
+    assert copied_part(unseen, made).value == 0.8
+    assert copied_part(np.zeros(5), made) is None and copied_part(unseen, np.empty(0)) is None

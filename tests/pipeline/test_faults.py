@@ -61,6 +61,14 @@ def test_a_full_disk_of_the_root_is_told_with_the_way_out(tmp_path, free):
         assert told.startswith(f"the disk that holds {tmp_path} is full (3 MiB free now); make room (`tailgan clean`")
 
 
+def test_a_metadata_store_that_rolled_back_on_a_full_disk_is_no_riddle(tmp_path, free):
+    error = RuntimeError("Error when executing query: cannot commit - no transaction is active query: COMMIT;")
+    free.update({"/": 100_000, str(tmp_path): 0.5})
+    assert faults.explain(caused("the node", error), tmp_path).startswith(f"the disk that holds {tmp_path} is full")
+    free[str(tmp_path)] = 500
+    assert "cannot commit" in faults.explain(caused("the node", error), tmp_path)
+
+
 def test_another_full_disk_is_not_taken_for_that_of_the_root(tmp_path, free, monkeypatch):
     root, other = tmp_path / "root", tmp_path / "other"
     root.mkdir()

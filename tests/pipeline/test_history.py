@@ -62,6 +62,13 @@ def test_lines_that_are_no_rows_are_left_out(base):
     assert history.versions(base)[0]["fid"] is None
 
 
+def test_figures_that_are_no_finite_numbers_are_not_known(base):
+    (base / rows_of_pushes.FILE_NAME).write_text('{"version": 3, "fid": NaN, "kid": "0.1", "label_agreement": 1e999}')
+    (row,) = history.versions(base)
+    assert row["fid"] is row["kid"] is row["label_agreement"] is None
+    assert rows_of_pushes.figures({"fid": float("nan"), "kid": 0.5})["fid"] is None
+
+
 def test_figures_come_from_the_whole_and_the_groups(document):
     evaluation = document()
     evaluation["groups"]["tail"]["kid_relative"] = 0.4

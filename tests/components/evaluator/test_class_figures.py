@@ -5,11 +5,13 @@ from math import comb
 import numpy as np
 import pytest
 
+from components.evaluator import resampled
 from components.evaluator.class_figures import (
     MADE,
     NEAREST_K,
     class_coverage,
     class_row,
+    null_kid_high,
     real_classes,
     sample,
     unknown_row,
@@ -95,6 +97,16 @@ def test_copies_of_training_images_show_in_the_distance_to_them(gaussians):
     assert found["b"]["closest_record_ratio"] > 0.8
 
 
+def test_half_a_class_of_copies_shows_in_the_part_that_is_copied(gaussians):
+    real, known, made = gaussians.view([60] * 4, 0), gaussians.known(TRAIN), gaussians.view([500] * 4, 1)
+    pixels = made.pixels.copy()
+    pixels[:250] = np.tile(known.of_class(0).pixels, (10, 1))[:250]
+    found = rows(gaussians, real, View(made.labels, made.features, made.probabilities, pixels), known)
+    assert found["a"]["copied"] == pytest.approx(0.5, abs=0.05) and found["a"]["intervals"]["copied"][0] > 0.3
+    assert found["a"]["closest_record_ratio"] > 0.4
+    assert all(found[name]["copied"] < 0.2 and found[name]["intervals"]["copied"][0] == 0 for name in "bcd")
+
+
 def test_agreement_is_put_in_relation_to_the_judges_recall(gaussians):
     real = gaussians.view([50] * 4, 0)
     answers = real.probabilities.copy()
@@ -155,6 +167,7 @@ def test_features_that_are_constant_or_of_low_rank_are_no_trouble(gaussians):
     row = rows(gaussians, flat(real, 2), flat(made, 2), known)["a"]
     assert row["kid"] is not None and row["closest_record_ratio"] is None
     row = rows(gaussians, flat(real, 0), flat(made, 0), known)["a"]
+    assert row["closest_record_ratio"] is None and row["copied"] is None
     assert row["kid"] == pytest.approx(0, abs=1e-12) and row["diversity"] is None and row["kid_relative"] is None
 
 
@@ -171,6 +184,19 @@ def test_the_figures_of_the_first_images_do_not_change_with_more(gaussians, monk
     monkeypatch.setattr("components.evaluator.class_figures.MOST", 15)
     short = np.concatenate([np.flatnonzero(made.labels == label)[:15] for label in range(4)])
     assert rows(gaussians, real, made)["a"]["kid"] == rows(gaussians, real, made.take(short))["a"]["kid"]
+
+
+def test_the_nearest_class_is_looked_for_among_few_images_and_its_distance_taken_of_all(gaussians, monkeypatch):
+    real, made = gaussians.view([60] * 4, 0), gaussians.view([50] * 4, 1)
+    sizes, crossed = [], resampled.cross_draws
+    monkeypatch.setattr(resampled, "cross_draws", lambda x, y, *copies: sizes.append(len(x)) or crossed(x, y, *copies))
+    before = rows(gaussians, real, made)
+    assert 20 not in sizes
+    monkeypatch.setattr(resampled, "ROUGH", 20)
+    sizes.clear()
+    after = rows(gaussians, real, made)
+    assert sizes.count(20) == 6  # every pair of classes
+    assert before == after  # the same classes are found, and distances are those of all images
 
 
 def test_null_coverage_is_the_mean_of_equal_distributions():
@@ -207,6 +233,15 @@ def test_intervals_of_kid_and_relative_kid_hold_the_truth(shift):
         own = kid.estimate()
         held.append((own.lo <= truth <= own.hi, relative.lo <= truth / unit <= (relative.hi or np.inf)))
     assert np.all(np.mean(held, axis=0) >= 0.9)
+
+
+def test_kid_of_equal_distributions_is_below_the_high_null_in_most_cases():
+    random, below = np.random.default_rng(0), []
+    for _ in range(400):
+        real, made = random.normal(size=(30, 16)), random.normal(size=(100, 16))
+        below.append(kernel_distance(real, made) <= null_kid_high(real, len(made)))
+    assert 0.9 <= np.mean(below) <= 0.98
+    assert null_kid_high(random.normal(size=(3, 16)), 100) is None
 
 
 def test_a_resample_without_a_scale_counts_as_without_bound():

@@ -10,6 +10,7 @@ from components.evaluator.evaluation import evaluate
 from components.evaluator.options import GateOptions
 from components.evaluator.verdict import already_serving
 from components.evaluator.views import Known, View
+from components.evaluator.whole_figures import memorization
 from metrics.kernel import kernel_distance
 from models.errors import UserError
 
@@ -38,7 +39,7 @@ def with_rows(view, label, **parts):
 def test_a_good_generator_is_blessed(gaussians):
     document = judged(gaussians, gaussians.view(MADE, 1))
     assert (document["verdict"], document["blessed"]) == ("blessed", True)
-    assert document["reasons"] == ["all 5 rules hold", "nothing to compare with"]
+    assert document["reasons"] == ["all 6 rules hold", "nothing to compare with"]
     assert all(rule["passed"] for rule in document["rules"])
 
 
@@ -74,9 +75,38 @@ def test_copies_of_training_images_are_named(gaussians):
     copies = np.tile(known.of_class(2).pixels, (10, 1))[: MADE[2]]
     document = judged(gaussians, with_rows(gaussians.view(MADE, 1), 2, pixels=copies), known=known)
     assert document["verdict"] == "rejected"
-    (reason,) = document["reasons"]
+    reason, part = document["reasons"]
+    assert part.startswith(
+        "100% of the images of class c lie nearer to training images than unseen ones do (copied 1 ["
+    )
     assert reason.startswith("images of class c are copies of training images (closest_record_ratio 0 [0, 0];")
     assert document["memorization"]["p"] < 1e-6
+
+
+def test_half_a_class_of_copies_is_rejected_by_the_default_rules(gaussians):
+    known, made = gaussians.known(TRAIN), gaussians.view([500] * 4, 1)
+    half = made.of_class(0).pixels.copy()
+    half[::2] = np.tile(known.of_class(0).pixels, (10, 1))[:250]
+    document = judged(gaussians, with_rows(made, 0, pixels=half), known=known)
+    assert document["verdict"] == "rejected"
+    (reason,) = document["reasons"]
+    assert "of the images of class a lie nearer to training images" in reason and "`worst.copied <= 0.3`" in reason
+
+
+def test_rules_on_the_p_values_of_classes_are_decided_by_their_values(gaussians):
+    rules = ("worst.kid_p >= 0.001", "worst.memorization_p >= 1e-6", "class[c].judge_recall >= 0.5")
+    options = GateOptions(resamples=2000, rules=rules)
+    assert judged(gaussians, gaussians.view(MADE, 1), options=options)["blessed"]
+    known, made = gaussians.known(TRAIN), gaussians.view(MADE, 1)
+    copies = np.tile(known.of_class(2).pixels, (10, 1))[: MADE[2]]
+    off = made.of_class(1).features + 4 * np.eye(made.features.shape[1])[5]
+    bad = with_rows(with_rows(made, 2, pixels=copies), 1, features=off)
+    document = judged(gaussians, bad, known=known, options=options)
+    assert [rule["outcome"] for rule in document["rules"]] == ["fail", "fail", "pass"]
+    assert [rule["where"] for rule in document["rules"]] == ["b", "c", "c"]
+    assert document["reasons"][1].startswith("images of class c lie nearer to training images than unseen ones do (mem")
+    unknown = judged(gaussians, made, (60, 60, 60, 9), known, GateOptions(resamples=100, rules=rules[1:2]))
+    assert unknown["rules"][0]["outcome"] == "cannot_tell" and unknown["rules"][0]["where"] == "d"
 
 
 def test_a_class_with_one_image_is_named(gaussians):
@@ -147,6 +177,26 @@ def test_what_is_known_to_be_bad_is_rejected_even_where_another_class_cannot_be_
     assert document["verdict"] == "rejected" and any("class a is" in reason for reason in document["reasons"])
 
 
+@pytest.mark.parametrize("n", [0, 1, 4])
+def test_faults_that_generated_images_show_by_themselves_need_no_held_out_images(gaussians, n):
+    options, known, made = (
+        GateOptions(resamples=200, cannot_tell="warn"),
+        gaussians.known(TRAIN),
+        gaussians.view(MADE, 1),
+    )
+    assert judged(gaussians, made, (60, 60, 60, n), options=options)["blessed"]
+    one = made.of_class(3).take(slice(1))
+    alike = judged(gaussians, with_rows(made, 3, features=one.features), (60, 60, 60, n), options=options)
+    assert alike["verdict"] == "rejected"
+    assert any(r.startswith("all images of class d are alike (diversity 0 [0, 0]") for r in alike["reasons"])
+    copies = np.tile(known.of_class(3).pixels, (14, 1))[: MADE[3]]
+    document = judged(gaussians, with_rows(made, 3, pixels=copies), (60, 60, 60, n), known, options)
+    assert document["verdict"] == "rejected"
+    assert document["reasons"][0].startswith(
+        "images of class d are copies of training images (closest_record_ratio 0 [0"
+    )
+
+
 def test_without_rules_nothing_is_blessed(gaussians):
     document = judged(gaussians, gaussians.view(MADE, 1), options=GateOptions(resamples=200, rules=()))
     assert document["verdict"] == "rejected" and "no rules" in document["reasons"][0]
@@ -161,6 +211,18 @@ def test_a_single_class_is_judged_without_a_relative_kid(make_gaussians):
     assert judged(gaussians, gaussians.view([100], 1), (50,), options=GateOptions(resamples=200, rules=rules))[
         "blessed"
     ]
+
+
+def test_a_single_class_can_be_pushed_again(make_gaussians):
+    gaussians = make_gaussians(1)
+    rules = (*tuple(rule for rule in OPTIONS.rules if "kid_relative" not in rule), "worst.kid <= 9")
+    options = GateOptions(resamples=200, rules=rules)
+    served = (Other("serving", 7, gaussians.view([200], 2)),)
+    document = judged(gaussians, gaussians.view([200], 1), (50,), options=options, others=served)
+    assert document["blessed"] and {row["figure"] for row in document["compared"]} == {"label_agreement"}
+    assert "kid_relative is not compared: there is no other class to measure it by" in document["warnings"]
+    alone = judged(gaussians, gaussians.view([200], 1), (50,), options=options)
+    assert not any("not compared" in warning for warning in alone["warnings"])
 
 
 def test_worse_than_what_serves_is_rejected_and_named(gaussians):
@@ -187,7 +249,18 @@ def test_as_good_as_what_serves_is_blessed(gaussians):
 def test_a_served_version_that_is_broken_is_no_baseline(gaussians):
     broken = with_rows(gaussians.view(MADE, 2), 0, features=np.nan)
     document = judged(gaussians, gaussians.view(MADE, 1), others=(Other("serving", 7, broken),))
-    assert document["compared"] == [] and any("version 7" in warning for warning in document["warnings"])
+    told = "not compared with version 7, which serves: its images are not finite numbers"
+    assert document["compared"] == [] and document["warnings"] == [told]
+    assert document["reasons"] == ["all 5 rules hold", told]
+
+
+def test_a_blessing_says_with_what_it_was_not_compared_beside_what_it_was(gaussians):
+    real, known = gaussians.view((60,) * 4, 0), gaussians.known((100,) * 4)
+    options = GateOptions(resamples=200, not_worse={"kid_relative": 0.2, "label_agreement": 0.2})
+    other = Other("serving", 7, gaussians.view(MADE, 2))
+    document = evaluate(real, gaussians.view(MADE, 1), known, gaussians.names, options, [other], ["not with version 5"])
+    assert document["reasons"][1].startswith("not worse than the serving version 7")
+    assert document["reasons"][2:] == ["not with version 5"] and document["warnings"] == []
 
 
 def test_what_serves_already_is_not_pushed_again_even_if_a_rule_fails_now(gaussians):
@@ -233,6 +306,19 @@ def test_equal_input_gives_an_equal_document(gaussians):
 def test_classes_with_few_held_out_images_are_one_cell(gaussians):
     assert judged(gaussians, gaussians.view(MADE, 1), (60, 20, 6, 7))["memorization"]["cells"] == 3
     assert judged(gaussians, gaussians.view(MADE, 1), (60, 20, 4, 3))["memorization"]["cells"] == 2
+
+
+def test_the_test_for_copying_is_right_for_small_classes_of_different_spread(gaussians):
+    """How often p is below .05 for a generator that is perfect, with a cell of two classes that spread differently."""
+    spread, eval_counts = {2: 3.0, 3: 0.3}, [1, 1, 9, 3]
+    wrong = 0
+    for seed in range(0, 900, 3):
+        real, made = gaussians.view(eval_counts, seed, spread=spread), gaussians.view(MADE, seed + 1, spread=spread)
+        train = gaussians.view([5, 5, 30, 30], seed + 2, spread=spread)
+        found = memorization(real, made, made, Known(train.labels, train.pixels), 4)
+        assert found["cells"] == 1
+        wrong += found["p"] < 0.05
+    assert wrong / 300 <= 0.08
 
 
 def test_null_is_at_half_of_the_images_where_fid_is_higher(gaussians):

@@ -1,5 +1,6 @@
 """The Evaluator's executor and driver on real digits, with judges and generators as they are exported."""
 
+import dataclasses
 import json
 import shutil
 from dataclasses import asdict
@@ -20,6 +21,7 @@ from models.errors import UserError
 
 CLASSES = tuple(map(str, range(10)))
 OPTIONS = GateOptions(samples_per_class=20, resamples=100)
+HELD = OPTIONS.model_copy(update={"rules": ("fid >= 0",)})
 
 
 def artifact(kind, uri, id=7):
@@ -54,6 +56,8 @@ def run(digits, tmp_path_factory):
         out = tmp_path_factory.mktemp("run")
         evaluation = artifact(standard_artifacts.ModelEvaluation, out / "evaluation")
         blessing = artifact(standard_artifacts.ModelBlessing, out / "blessing")
+        (out / "evaluation" / ".tmp-looking").mkdir()  # as a killed task leaves it
+        (out / "evaluation" / ".tmp-looking" / "candidate-000000.fault").write_text("of before")
         context = base_beam_executor.BaseBeamExecutor.Context(
             beam_pipeline_args=list(beam), tmp_dir=str(out / "tmp"), unique_id="1"
         )
@@ -89,7 +93,7 @@ def done(run, unseen):
 
 def served(path, version=5):
     about = json.loads((path / "Format-Serving" / "assets.extra" / "tailgan.json").read_text())
-    return Served(version, str(path / "Format-Serving"), about["fingerprint"])
+    return Served(version, str(path / "Format-Serving"), about["fingerprint"], "files")
 
 
 def test_the_document_says_whose_figures_they_are(done, digits):
@@ -209,13 +213,76 @@ def test_the_same_classes_in_another_order_are_the_same_classes(run, unseen, mod
 
 def test_a_served_model_that_cannot_be_compared_is_told_and_passed_over(run, unseen, model, digit_parts):
     other = model("other", digit_parts["unseen"], (*CLASSES[:-1], "ten"))
-    gone = Served(3, "/nowhere/3", "x")
-    document, _, _ = run(unseen, served(other), gone)
+    gone = Served(3, "/nowhere/3", "x", "files")
+    document, _, blessing = run(unseen, served(other), gone, HELD)
     assert document["compared"] == [] and len(document["warnings"]) == 2
     first, second = document["warnings"]
-    assert first.startswith("no comparison with version 5, which serves: ")
+    assert first.startswith("not compared with version 5, which serves: ")
     assert first.endswith("other classes than the data: it lacks `9` and it has `ten` besides")
-    assert second.startswith("no comparison with version 3, which was the best: /nowhere/3 holds no generator")
+    assert second.startswith("not compared with version 3, which was the best: /nowhere/3 holds no generator")
+    assert document["reasons"] == ["the one rule holds", first, second]
+    assert blessing.get_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY) == 1
+
+
+@pytest.fixture
+def damaged(unseen, tmp_path):
+    """A copy of what is judged, under the same fingerprint, spoiled by a function of its folder."""
+
+    def make(spoil):
+        shutil.copytree(unseen, tmp_path / "damaged")
+        spoil(tmp_path / "damaged" / "Format-Serving")
+        return tmp_path / "damaged"
+
+    return make
+
+
+def half(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize(
+    "file", ["variables/variables.data-00000-of-00001", "variables/variables.index", "saved_model.pb"]
+)
+def test_a_damaged_version_of_the_same_fingerprint_is_not_taken_for_the_same(run, unseen, damaged, file):
+    base = damaged(lambda folder: half(folder / file))
+    version = Served(9, str(base / "Format-Serving"), served(unseen).fingerprint, "files")
+    document, _, blessing = run(unseen, version, options=HELD)
+    (warning,) = document["warnings"]
+    assert warning.startswith(f"not compared with version 9, which serves: {version.path} holds no generator: ")
+    assert document["verdict"] == "blessed" and document["reasons"] == ["the one rule holds", warning]
+    assert blessing.get_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY) == 1
+
+
+def test_an_other_generator_of_the_same_fingerprint_is_compared(run, unseen, model, digit_parts):
+    black = model("black", [np.zeros_like(images) for images in digit_parts["unseen"]])
+    for judged, other in ((unseen, black), (black, unseen)):
+        version = dataclasses.replace(served(other), fingerprint=served(judged).fingerprint)
+        about = other / "Format-Serving" / "assets.extra" / "tailgan.json"
+        kept = about.read_text()
+        about.write_text(json.dumps({**json.loads(kept), "fingerprint": version.fingerprint}))
+        document, _, blessing = run(judged, version)
+        about.write_text(kept)
+        assert len(document["compared"]) == 20 and document["verdict"] != "already_serving"
+    assert document["verdict"] == "rejected"
+    assert blessing.get_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY) == 0
+
+
+def test_a_version_that_fails_when_it_is_called_is_told_and_only_it_is_passed_over(run, unseen, exports, tmp_path):
+    import tensorflow as tf
+
+    def fails_later(label, seed):  # in the last of several calls
+        size = tf.where(tf.reduce_max(label) == 9, 7, 8)
+        png = tf.io.encode_png(tf.zeros([size, 8, 1], tf.uint8))
+        return {"image_bytes": tf.fill(tf.shape(label), png), "status": tf.fill(tf.shape(label), "ok")}
+
+    fails = exports.function(tmp_path / "fails" / "Format-Serving", fails_later, CLASSES).parent
+    document, _, _ = run(unseen, served(fails, 9), served(fails, 4), HELD)
+    first, second = document["warnings"]
+    assert first.startswith("not compared with version 9, which serves: ") and "gave an image of 7 x 8 x 1" in first
+    assert second.startswith("not compared with version 4, which was the best: ")
+    assert document["verdict"] == "blessed" and document["compared"] == []
+    with pytest.raises(UserError, match="gave an image of 7 x 8 x 1"):  # of what is judged, it is a fault
+        run(fails, served(unseen))
 
 
 def test_a_candidate_with_other_classes_or_sizes_is_refused(run, model, digit_parts):

@@ -9,7 +9,7 @@ from metrics.agreement import wilson_interval
 
 def rows(**intervals):
     """Rows whose figures all have the same numbers (value, lo, hi)."""
-    figures = groups.GROUPED
+    figures = (*groups.GROUPED, *groups.P_VALUES)
     return {
         name: {
             "train_unique": index,

@@ -75,7 +75,7 @@ def test_what_could_not_be_known_is_a_dash(document):
         evaluation[key] = None
     evaluation["per_class"] = {name: {} for name in evaluation["per_class"]}
     card = modelcard.render(evaluation, info(("many", "some", "few")))
-    assert rows(card, "All images")["kid"] == ["–"] and rows(card, "Classes")["few"] == ["–"] * 4
+    assert rows(card, "All images")["kid"] == ["–"] and rows(card, "Classes")["few"] == ["–"] * 5
     assert "None" not in card and "nan" not in card
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from components.evaluator.options import GateOptions
 from components.evaluator.rule_results import check_rules
-from components.evaluator.rules import GROUPED, WHOLE, parse_rule
+from components.evaluator.rules import GROUPED, P_VALUES, WHOLE, parse_rule
 from models.errors import UserError
 
 
@@ -16,6 +16,9 @@ from models.errors import UserError
         ("fdi <= 2", "did you mean `fid`"),
         ("worst.kid_relativ <= 1", "did you mean `kid_relative`"),
         ("worst.fid <= 2", "unknown figure `fid`"),
+        ("tail.kid_p >= 0.01", "unknown figure `kid_p`"),
+        ("mean.memorization_p >= 0.01", "unknown figure `memorization_p`"),
+        ("worst.kid_p >= 2", "lies between 0 and 1"),
         ("kid_relative <= 2", "unknown figure `kid_relative`"),
         ("best.kid <= 2", "unknown figure `best.kid`"),
         ("fid == 2", "not of the form"),
@@ -32,7 +35,13 @@ def test_a_bad_rule_is_refused(text, expected):
         parse_rule(text)
 
 
-@pytest.mark.parametrize("text", ["label_agreement >= 0.95", "worst.kid <= 1", "balance.dead <= 0", "kid.value <= 0.2"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "label_agreement >= 0.95", "worst.kid <= 1", "balance.dead <= 0", "kid.value <= 0.2", "fid <= 0.123456789",
+        "worst.kid <= 1234567.25",
+    ],
+)  # fmt: skip
 def test_a_rule_reads_back_as_it_was_written(text):
     assert str(parse_rule(text)) == text
 
@@ -43,7 +52,9 @@ def test_class_names_may_hold_what_they_like():
         assert (rule.name, rule.figure, rule.end) == (name, "diversity", "hi")
 
 
-@pytest.mark.parametrize("figure", [*WHOLE, *(f"tail.{name}" for name in GROUPED), *(f"worst.{g}" for g in GROUPED)])
+@pytest.mark.parametrize(
+    "figure", [*WHOLE, *(f"tail.{name}" for name in GROUPED), *(f"worst.{g}" for g in (*GROUPED, *P_VALUES))]
+)
 def test_every_figure_can_be_named(figure):
     assert parse_rule(f"{figure} >= 1").figure == figure.removeprefix("tail.").removeprefix("worst.")
 

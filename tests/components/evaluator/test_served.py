@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from components.evaluator.served import best_served, what_serves
+from components.evaluator.served import best_served, fingerprint, what_serves
 
 
 @pytest.fixture
@@ -40,6 +40,26 @@ def test_a_foreign_model_is_known_by_its_files(push):
     first = what_serves(push("1", fingerprint=None))
     second = what_serves(push("2", fingerprint=None))
     assert first and second and first.fingerprint != second.fingerprint
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"fingerprint": 3}', "\xff"])
+def test_a_damaged_description_hinders_nobody_and_is_like_no_other(push, content):
+    for version in "12":
+        base = push(version)
+        (Path(base) / version / "assets.extra" / "tailgan.json").write_text(content, encoding="latin-1")
+        judged(base, version, 0.1)
+    served, best = what_serves(base), best_served(base)
+    assert served and best and served.version == best.version == 2 and len(served.fingerprint) == 64
+    push("3")
+    assert served.fingerprint != fingerprint(Path(base) / "1")
+
+
+def test_changed_files_are_seen_though_the_fingerprint_stays(push):
+    served = what_serves(push("1"))
+    assert what_serves(push("2", complete=False)) == served
+    (Path(served.path) / "saved_model.pb").write_bytes(b"")
+    changed = what_serves(str(Path(served.path).parent))
+    assert changed.fingerprint == served.fingerprint and changed.files != served.files
 
 
 def judged(base, version: str, mean: float | None, classes=("a", "b")):

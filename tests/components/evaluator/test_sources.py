@@ -86,10 +86,36 @@ def test_no_model_and_one_without_the_signature(tmp_path):
         generator(tmp_path / "model").load()
 
 
-def test_a_damaged_description_is_told(table):
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", r"tailgan.json is damaged \(Expecting"),
+        ("[]", "tailgan.json is damaged"),
+        ('{"classes": 3, "image_shape": [8, 8, 1]}', "tailgan.json is damaged"),
+        ('{"image_shape": [8, 8, 1]}', "tailgan.json does not say its 'classes'"),
+        ('{"classes": ["a", "b", "c"]}', "tailgan.json does not say its 'image_shape'"),
+    ],
+)
+def test_a_damaged_description_is_told(table, content, message):
     path = table()
-    (path / "assets.extra" / "tailgan.json").write_text("{")
-    with pytest.raises(UserError, match="holds no generator"):
+    (path / "assets.extra" / "tailgan.json").write_text(content)
+    with pytest.raises(UserError, match=f"holds no generator: its assets.extra/{message}"):
+        generator(path).load()
+
+
+def test_a_description_without_a_fingerprint_is_enough(table):
+    path = table()
+    (path / "assets.extra" / "tailgan.json").write_text('{"classes": ["a", "b", "c"], "image_shape": [8, 8, 1]}')
+    assert len(generator(path).load().fingerprint) == 64
+
+
+@pytest.mark.parametrize(
+    "file", ["saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001"]
+)
+def test_a_damaged_model_is_told(table, file):
+    path = table()
+    (path / file).write_bytes((path / file).read_bytes()[:20])
+    with pytest.raises(UserError, match="model holds no generator: "):
         generator(path).load()
 
 
