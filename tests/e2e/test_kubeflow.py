@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.export import Generator
+from models.generator import Generator
 from pipeline import metadata
 from tests.e2e.emulator import Cluster, Emulator
 
