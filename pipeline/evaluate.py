@@ -158,6 +158,7 @@ def summary(document: dict[str, Any]) -> str:
             "undecided": results.undecided(document),
             "scorecard": scorecard.as_dicts(scorecard.scorecard(document)),
             "training": {"warnings": []},
+            "serving_validation": None,
             "per_class": classes,
         }
     )

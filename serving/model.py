@@ -101,9 +101,11 @@ class Model:
             tuple(signature.inputs[alias] for alias in aliases), tuple(signature.outputs[alias] for alias in outputs)
         )
         try:
-            return [np.asarray(output) for output in call(*(inputs[alias] for alias in aliases))]
+            return [_array(output) for output in call(*(inputs[alias] for alias in aliases))]
         except tf.errors.OpError as error:
             raise _translated(error) from None
+        except UnicodeDecodeError as error:  # the model's words quote bytes, and Python gets no OpError of them
+            raise invalid(error.object.decode("latin-1")) from None
 
     def _callable(self, feeds: tuple[str, ...], fetches: tuple[str, ...]):
         with self._lock:
@@ -173,6 +175,11 @@ def checked_inputs(signature: Signature, inputs: Mapping[str, np.ndarray]) -> Ma
         if given != signature.dtypes[alias]:
             raise invalid(f"Expects arg[{position}] to be {signature.dtypes[alias]} but {given} is provided")
     return inputs
+
+
+def _array(output: object) -> np.ndarray:
+    """An output as TensorFlow gives it: a scalar text is plain bytes, of which numpy alone would make another type."""
+    return np.array(output, object) if isinstance(output, bytes) else np.asarray(output)
 
 
 def _given_dtype(array: np.ndarray) -> str:

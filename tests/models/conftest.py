@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -14,6 +15,12 @@ from models.data import Examples
 from models.dataset import DatasetInfo
 
 CLASSES = tuple(map(str, range(10)))
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    """Weights that a test draws without a seed of their own are the same in every run, alone or among others."""
+    keras.utils.set_random_seed(0)
 
 
 class Digits(NamedTuple):
@@ -136,8 +143,6 @@ def judge(digits, tmp_path_factory):
 @pytest.fixture(scope="session")
 def network():
     """A generator of digits whose labels differ as training would make them."""
-    import keras
-
     from models.networks import build_networks
     from models.options import GANOptions
 
@@ -152,8 +157,6 @@ def network():
 @pytest.fixture(scope="session")
 def image_filter():
     """A filter that passes some of the images of `network`."""
-    import keras
-
     from models.classifier import classifier
     from models.helper import OPTIONS
     from models.signatures import Filter

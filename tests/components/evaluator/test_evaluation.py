@@ -251,7 +251,7 @@ def test_a_served_version_that_is_broken_is_no_baseline(gaussians):
     document = judged(gaussians, gaussians.view(MADE, 1), others=(Other("serving", 7, broken),))
     told = "not compared with version 7, which serves: its images are not finite numbers"
     assert document["compared"] == [] and document["warnings"] == [told]
-    assert document["reasons"] == ["all 5 rules hold", told]
+    assert document["reasons"] == ["all 6 rules hold", told]
 
 
 def test_a_blessing_says_with_what_it_was_not_compared_beside_what_it_was(gaussians):
