@@ -1,0 +1,183 @@
+"""The image of the tasks: built from kubeflow/Dockerfile without Docker (image.py), and its program run in it."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pipeline.graph import sha256
+from tests.e2e.emulator import Cluster, Emulator
+from tests.e2e.image import Builder, BuildFailed, can_build, sent
+
+pytestmark = pytest.mark.e2e
+
+HOME = Path(__file__).parent.parent.parent
+DOCKERFILE = (HOME / "kubeflow" / "Dockerfile").read_text()
+DOCKERIGNORE = (HOME / ".dockerignore").read_text()
+IMAGE = f"registry.example/tailgan@sha256:{'0' * 64}"
+SETTINGS = (
+    "gan.steps=20",
+    "classifier.steps=20",
+    "gate.samples_per_class=20",
+    "gate.rules=[label_agreement >= 0]",  # so that it is pushed
+)
+# Size of python:3.11-slim-bookworm, rounded up.
+BASE_BYTES = 150e6
+NOBODY = "65534:65534"
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    """A folder for the stages, which are large and so do not stay."""
+    if not can_build():
+        pytest.skip("mounts need root, and a machine that lets it: the image cannot be built here")
+    folder = tmp_path_factory.mktemp("image")
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def context(work, zygote):
+    """What a daemon would be sent of this project, after `tailgan compile` in it; `pipeline.yaml` is beside."""
+    (folder := work / "context").mkdir()
+    listed = subprocess.run(["git", "ls-files"], cwd=HOME, check=True, capture_output=True, text=True).stdout
+    for name in filter(lambda name: sent(name, DOCKERIGNORE) and (HOME / name).is_file(), listed.splitlines()):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(HOME / name, folder / name)
+    sets = (
+        *SETTINGS, f"kubeflow.image={IMAGE}", f"kubeflow.mount={work}/data", "kubeflow.metadata_secret=null",
+        f"kubeflow.metadata_uri=sqlite:///{work}/data/metadata.db", "kubeflow.defaults={retries: 0}",
+    )  # fmt: skip
+    args = ["compile", str(HOME / "configs" / "digits.yaml"), "-o", str(work / "pipeline.yaml")]
+    assert zygote.wait(zygote.start([*args, *(part for each in sets for part in ("--set", each))], work)) == 0
+    assert sent("digits.ir.json", DOCKERIGNORE)
+    shutil.copy2(work / "digits.ir.json", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def builder(work, context):
+    """Builds the image, or a Dockerfile made from its own, with the hash that the graph must have."""
+
+    def build(name, ir_sha256, dockerfile=DOCKERFILE):
+        cache = Path.home() / ".cache" / "uv"
+        cache.mkdir(parents=True, exist_ok=True)
+        made = Builder(context, work / name, cache, IR="digits.ir.json", IR_SHA256=ir_sha256)
+        try:
+            return made.build(dockerfile)
+        except BuildFailed as failure:
+            if "No matching distribution found for uv" in str(failure):
+                pytest.skip("no package registry can be reached")
+            raise
+
+    return build
+
+
+@pytest.fixture(scope="module")
+def image(builder, context):
+    built = builder("built", sha256((context / "digits.ir.json").read_bytes()))
+    # What runs has nothing but its own stage.
+    shutil.rmtree(built.root.parent / "build")
+    return built
+
+
+@pytest.fixture
+def volume(work):
+    """An empty volume, writable for the image's user; its place is that of `kubeflow.mount`."""
+    folder = work / "volume"
+    folder.mkdir()
+    shutil.chown(folder, 1000, 1000)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def packages(image):
+    """Name and version of each package, and the files that start programs."""
+    (site,) = (image.root / "opt" / "venv" / "lib").glob("python*/site-packages")
+    found = {}
+    for path in site.glob("*.dist-info/METADATA"):
+        head = path.read_text(encoding="utf-8", errors="replace")
+        name = re.search(r"^Name: (\S+)", head, re.MULTILINE)[1]
+        found[re.sub(r"[-_.]+", "-", name.lower())] = re.search(r"^Version: (\S+)", head, re.MULTILINE)[1]
+    return found
+
+
+def test_it_holds_the_locked_packages_but_those_of_tests_and_builds(image):
+    lines = (HOME / "requirements.txt").read_text().splitlines()
+    locked = {re.sub(r"[-_.]+", "-", name.lower()): set() for name in (line.partition("==")[0] for line in lines)}
+    for line in lines:
+        name, _, version = line.partition(" ;")[0].partition("==")
+        locked[re.sub(r"[-_.]+", "-", name.lower())].add(version)
+    found = packages(image)
+    assert found.pop("tailgan") and found.pop("tensorflow-cpu") in locked["tensorflow"]
+    assert {name: version for name, version in found.items() if version not in locked.get(name, ())} == {}
+    assert not {"pytest", "hypothesis", "mypy", "ruff", "types-pyyaml", "pip", "uv", "tensorflow"} & found.keys()
+    site = next((image.root / "opt" / "venv" / "lib").glob("python*/site-packages"))
+    assert not (site / "tests").exists() and not (site / "tensorflow" / "include").exists()
+
+
+def test_it_is_below_three_and_a_half_gigabytes(image):
+    size = image.size() + BASE_BYTES
+    print(f"{size / 1e9:.2f} GB, with {BASE_BYTES / 1e9} for the base")
+    assert 1e9 < size < 3.5e9
+
+
+def test_its_labels_tell_the_graph_that_it_holds(image, context):
+    labels = image.labels
+    assert labels["tailgan.ir"] == "digits.ir.json"
+    assert labels["tailgan.ir.sha256"] == sha256((image.root / "opt" / "tailgan" / "digits.ir.json").read_bytes())
+    assert labels["org.opencontainers.image.title"] == "tailgan"
+
+
+def test_a_graph_with_another_hash_is_no_part_of_an_image(builder):
+    last = DOCKERFILE[DOCKERFILE.rindex("FROM ") :].replace("COPY --from=build /opt/venv /opt/venv\n", "")
+    for wrong in ("0" * 64, ""):
+        with pytest.raises(BuildFailed, match="sha256sum"):
+            builder(f"wrong{len(wrong)}", wrong, last)
+
+
+@pytest.mark.parametrize("user", ["", NOBODY])
+def test_its_program_runs_as_any_user_and_writes_nothing_into_the_image(image, user):
+    assert image.user.split(":")[0] not in ("0", "root")
+    done = image.run([*image.entrypoint, "--version"], user=user)
+    assert done.returncode == 0 and done.stdout.startswith("tailgan "), done.stderr
+    who = image.run(["sh", "-c", "id -u; id -G; touch /opt/venv/mine /opt/tailgan/mine; echo $?"], user=user)
+    assert who.stdout.split() == [*(user or image.user).split(":"), "1"], who.stderr
+    assert image.run([*image.entrypoint, *image.command]).stdout.startswith("usage: tailgan")
+
+
+def test_it_compiles_to_the_graph_that_it_holds(image, work, context, volume):
+    """So sources and configuration are those that the pipeline was compiled from, and nothing of them is missing."""
+    shutil.copy2(HOME / "configs" / "digits.yaml", volume)
+    sets = (*SETTINGS, f"kubeflow.mount={work}/data")
+    args = ["compile", "/work/digits.yaml", "-o", "/work/pipeline.yaml"]
+    args += [part for each in sets for part in ("--set", each)]
+    done = image.run([*image.entrypoint, *args], volumes={"/work": volume})
+    assert done.returncode == 0, done.stderr
+    assert (volume / "digits.ir.json").read_bytes() == (context / "digits.ir.json").read_bytes()
+
+
+def test_a_whole_pipeline_runs_in_it(image, work, volume):
+    """By the emulator, every task a process in the image, as its user."""
+    running = {}
+
+    def start(args, environment, log):
+        command = image.argv([*image.entrypoint, *args], volumes={f"{work}/data": volume}, **environment)
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log.open("w"), stderr=Path(f"{log}-err").open("w")
+        )
+        running[process.pid] = process
+        return process.pid
+
+    cluster = Cluster(IMAGE, {"tailgan": volume}, {}, start, lambda pid: running[pid].poll())
+    emulator = Emulator((work / "pipeline.yaml").read_text(), cluster, work)
+    run = emulator.run("run-1")
+    assert set(run.states.values()) == {"succeeded"}, {
+        name: emulator.log(run, name)[-2000:] for name, state in run.states.items() if state == "failed"
+    }
+    (version,) = (volume / "digits" / "serving" / "generator").iterdir()
+    about = json.loads((version / "assets.extra" / "tailgan.json").read_text())
+    assert len(about["classes"]) == 10 and version.stat().st_uid == 1000
