@@ -43,10 +43,15 @@ def work(tmp_path_factory):
 def context(work, zygote):
     """What a daemon would be sent of this project, after `tailgan compile` in it; `pipeline.yaml` is beside."""
     (folder := work / "context").mkdir()
-    listed = subprocess.run(["git", "ls-files"], cwd=HOME, check=True, capture_output=True, text=True).stdout
-    for name in filter(lambda name: sent(name, DOCKERIGNORE) and (HOME / name).is_file(), listed.splitlines()):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(HOME / name, folder / name)
+
+    def left_out(of, names):
+        return [name for name in names if not sent(str((Path(of) / name).relative_to(HOME)), DOCKERIGNORE)]
+
+    for path in HOME.iterdir():
+        if path.is_file() and sent(path.name, DOCKERIGNORE):
+            shutil.copy2(path, folder)
+        elif path.is_dir() and sent(path.name, DOCKERIGNORE):
+            shutil.copytree(path, folder / path.name, ignore=left_out)
     sets = (
         *SETTINGS, f"kubeflow.image={IMAGE}", f"kubeflow.mount={work}/data", "kubeflow.metadata_secret=null",
         f"kubeflow.metadata_uri=sqlite:///{work}/data/metadata.db", "kubeflow.defaults={retries: 0}",
@@ -166,9 +171,8 @@ def test_a_whole_pipeline_runs_in_it(image, work, volume):
 
     def start(args, environment, log):
         command = image.argv([*image.entrypoint, *args], volumes={f"{work}/data": volume}, **environment)
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log.open("w"), stderr=Path(f"{log}-err").open("w")
-        )
+        with log.open("w") as out:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
         running[process.pid] = process
         return process.pid
 
@@ -178,6 +182,6 @@ def test_a_whole_pipeline_runs_in_it(image, work, volume):
     assert set(run.states.values()) == {"succeeded"}, {
         name: emulator.log(run, name)[-2000:] for name, state in run.states.items() if state == "failed"
     }
-    (version,) = (volume / "digits" / "serving" / "generator").iterdir()
+    (version,) = (volume / "digits" / "serving" / "generator").glob("[0-9]*")
     about = json.loads((version / "assets.extra" / "tailgan.json").read_text())
     assert len(about["classes"]) == 10 and version.stat().st_uid == 1000

@@ -69,7 +69,7 @@ def logs(emulator, run):
 
 def served(root):
     """The one version that serves."""
-    (version,) = (root / "serving" / "generator").iterdir()
+    (version,) = (root / "serving" / "generator").glob("[0-9]*")
     return Generator(str(version))
 
 
