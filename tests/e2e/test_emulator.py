@@ -87,7 +87,12 @@ def test_a_task_that_fails_is_started_again_as_often_as_its_policy_says(emulate)
     assert set(run.states.values()) == {"succeeded"} and run.attempts["gan"] == 3
     emulator, processes = emulate(Rebalancer=[1, 2, 1])
     run = emulator.run("run")
-    assert {name for name, state in run.states.items() if state == "skipped"} == {"gan", "evaluator", "pusher"}
+    assert {name for name, state in run.states.items() if state == "skipped"} == {
+        "gan",
+        "evaluator",
+        "servingvalidator",
+        "pusher",
+    }
     assert run.states["rebalancer"] == "failed" and run.states["judge"] == "succeeded"
     assert Counter(processes.started)["Rebalancer"] == 3
 

@@ -1,22 +1,18 @@
 """Files for TensorFlow Serving, Docker Compose, Kubernetes and KServe: of the right form, and for what is pushed."""
 
-import json
-import re
 import shutil
 import subprocess
 from pathlib import Path, PurePosixPath
-from types import SimpleNamespace
 
-import pytest
 import tensorflow as tf
 import yaml
 from google.protobuf import text_format
-from kubernetes import client
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from components.serving_validator.options import BATCH_SIZES, ValidationOptions
 from pipeline.config import Config, load
 from serving.config import read_batching, read_metrics_path, read_models
+from tests.documents import as_kubernetes, check, check_kubernetes, read
 
 HOME = Path(__file__).resolve().parents[2]
 TF_SERVING, KUBERNETES = HOME / "serving" / "tf_serving", HOME / "kubeflow" / "serving"
@@ -26,68 +22,8 @@ IMAGE = ValidationOptions().image
 PIPELINE, CLAIM, MOUNT = load(HOME / "configs" / "digits.yaml").name, "tailgan", PurePosixPath("/data")
 
 
-def read(path: Path) -> dict:
-    return yaml.safe_load(path.read_text())
-
-
 def flags(args: list[str]) -> dict[str, str]:
     return dict(arg.removeprefix("--").split("=", 1) for arg in args)
-
-
-def check(value, shape, where="") -> None:
-    """Holds a document to a shape: keys (with a `?` if they may be missing), a list, a type, or a pattern."""
-    if isinstance(shape, dict):
-        assert isinstance(value, dict), where
-        assert value.keys() <= {key.rstrip("?") for key in shape}, f"{where}: {value.keys()}"
-        assert value.keys() >= {key for key in shape if not key.endswith("?")}, f"{where}: {value.keys()}"
-        for key, inner in shape.items():
-            if key.rstrip("?") in value:
-                check(value[key.rstrip("?")], inner, f"{where}.{key}")
-    elif isinstance(shape, list):
-        assert isinstance(value, list) and value, where
-        for item in value:
-            check(item, shape[0], f"{where}[]")
-    elif isinstance(shape, str):
-        assert isinstance(value, str) and re.fullmatch(shape, value), f"{where}: {value}"
-    else:
-        assert isinstance(value, shape), f"{where}: {value}"
-
-
-def check_kubernetes(value, kind: str, where: str = "") -> None:
-    """Holds a document to a model of Kubernetes' own client; a key that it does not know is refused."""
-    if inner := re.fullmatch(r"list\[(.*)\]", kind):
-        assert isinstance(value, list), where
-        for item in value:
-            check_kubernetes(item, inner[1], f"{where}[]")
-    elif inner := re.fullmatch(r"dict\(str, (.*)\)", kind):
-        assert isinstance(value, dict), where
-        for key, item in value.items():
-            check_kubernetes(item, inner[1], f"{where}.{key}")
-    elif kind in ("str", "int", "bool"):
-        assert type(value).__name__ == kind, f"{where}: {value!r} is no {kind}"
-    elif kind != "object":
-        model = getattr(client, kind)
-        kinds = {alias: model.openapi_types[name] for name, alias in model.attribute_map.items()}
-        assert value.keys() <= kinds.keys(), f"{where}: unknown {value.keys() - kinds.keys()}"
-        for key, item in value.items():
-            check_kubernetes(item, kinds[key], f"{where}.{key}")
-
-
-def as_kubernetes(path: Path, kind: str):
-    """The document as an object of Kubernetes' client, which refuses one without what is required."""
-    document = read(path)
-    check_kubernetes(document, kind, path.name)
-    with client.ApiClient() as api:
-        return api.deserialize(SimpleNamespace(data=json.dumps(document)), kind)
-
-
-def test_a_check_of_a_shape_refuses_what_is_not_of_it():
-    for wrong in ({"a": 1, "b": 1}, {}, {"a": "1"}):
-        with pytest.raises(AssertionError):
-            check(wrong, {"a": int, "c?": str})
-    for wrong in ({"spec": {"replica": 1}}, {"spec": {"replicas": "1"}}):
-        with pytest.raises(AssertionError):
-            check_kubernetes(wrong, "V1Deployment")
 
 
 def test_the_model_is_the_one_that_is_pushed_and_the_newest_version_serves():
@@ -111,7 +47,7 @@ def test_prometheus_looks_where_the_metrics_are():
     (target,) = job["static_configs"][0]["targets"]
     host, port = target.split(":")
     assert job["metrics_path"] == path and port == flags(services[host]["command"])["rest_api_port"]
-    annotations = as_kubernetes(KUBERNETES / "deployment.yaml", "V1Deployment").spec.template.metadata.annotations
+    annotations = as_kubernetes(read(KUBERNETES / "deployment.yaml"), "V1Deployment").spec.template.metadata.annotations
     assert annotations["prometheus.io/path"] == path and annotations["prometheus.io/port"] == port
 
 
@@ -158,7 +94,7 @@ def test_compose_asks_for_the_health_of_the_model_that_is_served():
 def test_the_deployment_serves_what_the_pusher_writes_on_the_volume():
     from pipeline.build import serving_dir
 
-    spec = as_kubernetes(KUBERNETES / "deployment.yaml", "V1Deployment").spec
+    spec = as_kubernetes(read(KUBERNETES / "deployment.yaml"), "V1Deployment").spec
     assert spec.selector.match_labels.items() <= spec.template.metadata.labels.items()
     pod = spec.template.spec
     (container,) = pod.containers
@@ -177,7 +113,7 @@ def test_the_deployment_serves_what_the_pusher_writes_on_the_volume():
 
 
 def test_the_deployment_has_probes_of_its_own_ports_and_limits_that_were_validated():
-    (container,) = as_kubernetes(KUBERNETES / "deployment.yaml", "V1Deployment").spec.template.spec.containers
+    (container,) = as_kubernetes(read(KUBERNETES / "deployment.yaml"), "V1Deployment").spec.template.spec.containers
     ports = {port.name: str(port.container_port) for port in container.ports}
     given = flags(container.args)
     assert ports == {"grpc": given["port"], "http": given["rest_api_port"]}
@@ -193,8 +129,8 @@ def test_the_deployment_has_probes_of_its_own_ports_and_limits_that_were_validat
 
 
 def test_the_service_finds_the_pods_and_their_ports():
-    service = as_kubernetes(KUBERNETES / "service.yaml", "V1Service").spec
-    deployment = as_kubernetes(KUBERNETES / "deployment.yaml", "V1Deployment").spec.template
+    service = as_kubernetes(read(KUBERNETES / "service.yaml"), "V1Service").spec
+    deployment = as_kubernetes(read(KUBERNETES / "deployment.yaml"), "V1Deployment").spec.template
     assert service.selector.items() <= deployment.metadata.labels.items()
     ports = {port.name for port in deployment.spec.containers[0].ports}
     assert {port.target_port for port in service.ports} == ports
