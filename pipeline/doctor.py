@@ -16,6 +16,7 @@ import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import metadata
@@ -28,6 +29,8 @@ PYTHONS = ((3, 11), (3, 13))  # first and last that are supported
 HOME = Path(__file__).resolve().parent.parent
 LOCK = HOME / "requirements.txt"
 INSTALL = "`make install` in the project's folder installs what was tested"
+# Builds of a package under another name: TensorFlow's for CPUs alone is what the image of kubeflow/Dockerfile has.
+STAND_INS = {"tensorflow": "tensorflow-cpu"}
 GB = 1e9
 DISK_NEED = 2 * GB  # Fashion-MNIST takes less than 0.1 a run; photographs and many runs take more
 DISK_LEAST = 0.5 * GB
@@ -114,13 +117,19 @@ def _differences(requirements: Iterable) -> Iterable[str]:
     for requirement in requirements:
         if requirement.marker and not requirement.marker.evaluate():
             continue
-        try:
-            version = metadata.version(requirement.name)
-        except metadata.PackageNotFoundError:
+        version = _version(requirement.name)
+        if version is None:
             yield f"{requirement.name} is missing, {requirement.specifier or 'any version'} wanted"
-            continue
-        if not requirement.specifier.contains(version, prereleases=True):
+        elif not requirement.specifier.contains(version, prereleases=True):
             yield f"{requirement.name} is {version}, {requirement.specifier} wanted"
+
+
+def _version(name: str) -> str | None:
+    """Version of a package, or of one that stands in for it; None where neither is installed."""
+    for each in (name, STAND_INS.get(name, name)):
+        with suppress(metadata.PackageNotFoundError):
+            return metadata.version(each)
+    return None
 
 
 @dataclass(frozen=True)

@@ -154,6 +154,13 @@ def test_its_program_runs_as_any_user_and_writes_nothing_into_the_image(image, u
     assert image.run([*image.entrypoint, *image.command]).stdout.startswith("usage: tailgan")
 
 
+def test_nothing_is_wrong_with_what_is_installed(image):
+    """TensorFlow, TFX and Beam are loaded from there and compute."""
+    done = image.run([*image.entrypoint, "doctor", "--json"], user=NOBODY)
+    found = {each["name"]: each for each in json.loads(done.stdout)}
+    assert found["imports"]["state"] == "ok" and found["packages"]["state"] != "bad", found
+
+
 def test_it_compiles_to_the_graph_that_it_holds(image, work, context, volume):
     """So sources and configuration are those that the pipeline was compiled from, and nothing of them is missing."""
     shutil.copy2(HOME / "configs" / "digits.yaml", volume)

@@ -57,6 +57,20 @@ def test_packages_that_are_not_as_tested_are_named_and_only_these(tmp_path):
     )
 
 
+def test_tensorflow_for_cpus_counts_as_tensorflow(tmp_path, monkeypatch):
+    def version(name):
+        if name == "tensorflow-cpu":
+            return "2.16.2"
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(doctor.metadata, "version", version)
+    monkeypatch.setattr(doctor.metadata, "requires", lambda name: [])
+    (lock := tmp_path / "requirements.txt").write_text("tensorflow==2.16.2\n")
+    assert doctor.packages(lock).state == "ok"
+    lock.write_text("tensorflow==2.17.0\nnumpy==1.0\n")
+    assert doctor.packages(lock).found == "tensorflow is 2.16.2, ==2.17.0 wanted; numpy is missing, ==1.0 wanted"
+
+
 def test_packages_as_tested_are_counted(tmp_path):
     lock = tmp_path / "requirements.txt"
     lock.write_text(f"numpy=={metadata.version('numpy')}\n\npydantic==0.1 ; python_version < '3.0'\n")
