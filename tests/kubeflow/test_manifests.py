@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 
@@ -118,6 +119,19 @@ def test_a_server_takes_the_flags_of_the_metadata_store(base, mariadb, tmp_path)
     )  # fmt: skip
     assert known.returncode == 0, known.stderr
     assert re.search(r"^max-connections +200$", known.stdout, re.MULTILINE)
+
+
+def test_the_probe_of_the_metadata_store_tells_whether_a_server_answers(base, mariadb):
+    (container,) = base["StatefulSet", STORE.host].spec.template.spec.containers
+    assert container.startup_probe._exec == container.readiness_probe._exec
+    probe = [*container.readiness_probe._exec.command, "--no-defaults"]
+    probe.insert(1, probe.pop())  # where that one must be
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        nobody = free.getsockname()[1]
+    for port, answers in ((mariadb.port, True), (nobody, False)):
+        done = subprocess.run([*probe, f"--port={port}"], capture_output=True, text=True)
+        assert (done.returncode == 0) is answers, done.stderr
 
 
 def test_services_find_pods_and_ports(base):
