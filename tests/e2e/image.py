@@ -92,6 +92,10 @@ class Stage:
         for name in ("bin", "lib", "lib64", "sbin"):
             (self.root / name).symlink_to(f"usr/{name}")
         shutil.copytree("/etc", self.root / "etc", symlinks=True)
+        for name in ("passwd", "group"):  # of which a base image has those of the system
+            path = self.root / "etc" / name
+            lines = path.read_text().splitlines(keepends=True)
+            path.write_text("".join(line for line in lines if not 1000 <= int(line.split(":")[2]) < 65534))
         self.run(["ldconfig"], user="0:0")  # as there, so that Python's own library is found
 
     def expand(self, text: str) -> str:
