@@ -27,6 +27,8 @@ SETTINGS = (
 # Size of python:3.11-slim-bookworm, rounded up.
 BASE_BYTES = 150e6
 NOBODY = "65534:65534"
+# Of the libraries there, those of C, C++ and zlib.
+SLIM = ("c.so.6", "dl.so.2", "gcc_s.so.1", "m.so.6", "pthread.so.0", "rt.so.1", "stdc++.so.6", "z.so.1")
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +130,16 @@ def test_it_is_below_three_and_a_half_gigabytes(image):
     size = image.size() + BASE_BYTES
     print(f"{size / 1e9:.2f} GB, with {BASE_BYTES / 1e9} for the base")
     assert 1e9 < size < 3.5e9
+
+
+def test_what_is_compiled_asks_its_base_for_no_more_than_it_has(image):
+    """The machine that stands in for the base has more libraries than python:3.11-slim."""
+    if not shutil.which("readelf"):
+        pytest.skip("no readelf on this machine; the package is binutils")
+    files = [path for path in (image.root / "opt").rglob("*.so*") if path.is_file()]
+    told = subprocess.run(["readelf", "-d", *map(str, files)], capture_output=True, text=True).stdout
+    wanted = set(re.findall(r"\(NEEDED\).*\[(.+)\]", told)) - {path.name for path in files}
+    assert wanted - {f"lib{name}" for name in SLIM} == {"ld-linux-x86-64.so.2"}
 
 
 def test_its_labels_tell_the_graph_that_it_holds(image, context):
