@@ -102,10 +102,9 @@ def volume(work):
 
 
 def packages(image):
-    """Name and version of each package, and the files that start programs."""
-    (site,) = (image.root / "opt" / "venv" / "lib").glob("python*/site-packages")
+    """{name: version}."""
     found = {}
-    for path in site.glob("*.dist-info/METADATA"):
+    for path in (image.root / "opt").rglob("*.dist-info/METADATA"):
         head = path.read_text(encoding="utf-8", errors="replace")
         name = re.search(r"^Name: (\S+)", head, re.MULTILINE)[1]
         found[re.sub(r"[-_.]+", "-", name.lower())] = re.search(r"^Version: (\S+)", head, re.MULTILINE)[1]
@@ -150,7 +149,7 @@ def test_its_labels_tell_the_graph_that_it_holds(image, context):
 
 
 def test_a_graph_with_another_hash_is_no_part_of_an_image(builder):
-    last = DOCKERFILE[DOCKERFILE.rindex("FROM ") :].replace("COPY --from=build /opt/venv /opt/venv\n", "")
+    last = re.sub(r"COPY --from.*\n", "", DOCKERFILE[DOCKERFILE.rindex("FROM ") :])
     for wrong in ("0" * 64, ""):
         with pytest.raises(BuildFailed, match="sha256sum"):
             builder(f"wrong{len(wrong)}", wrong, last)
