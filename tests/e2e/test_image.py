@@ -104,7 +104,8 @@ def volume(work):
 def packages(image):
     """{name: version}."""
     found = {}
-    for path in (image.root / "opt").rglob("*.dist-info/METADATA"):
+    folders = [*(image.root / "opt").glob("venv/lib/python*/site-packages"), image.root / "opt" / "tailgan" / "program"]
+    for path in (path for folder in folders for path in folder.glob("*.dist-info/METADATA")):
         head = path.read_text(encoding="utf-8", errors="replace")
         name = re.search(r"^Name: (\S+)", head, re.MULTILINE)[1]
         found[re.sub(r"[-_.]+", "-", name.lower())] = re.search(r"^Version: (\S+)", head, re.MULTILINE)[1]
