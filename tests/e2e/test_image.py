@@ -3,11 +3,15 @@
 import json
 import re
 import shutil
+import socket
 import subprocess
+import time
+import urllib.request
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pipeline.graph import sha256
 from tests.e2e.emulator import Cluster, Emulator
@@ -175,6 +179,32 @@ def test_nothing_is_wrong_with_what_is_installed(image):
     done = image.run([*image.entrypoint, "doctor", "--json"], user=NOBODY)
     found = {each["name"]: each for each in json.loads(done.stdout)}
     assert found["imports"]["state"] == "ok" and found["packages"]["state"] != "bad", found
+
+
+def test_tensorboard_starts_in_it_as_the_manifest_says(image, volume):
+    manifest = (HOME / "kubeflow" / "manifests" / "base" / "tensorboard.yaml").read_text()
+    (deployment,) = (each for each in yaml.safe_load_all(manifest) if each["kind"] == "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [*container["command"], *(arg.replace("6006", str(port)) for arg in container["args"])]
+    url = f"http://127.0.0.1:{port}{container['readinessProbe']['httpGet']['path']}"
+    server = subprocess.Popen(image.argv(command, volumes={"/data": volume}), stderr=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + 300
+        while True:
+            try:
+                with urllib.request.urlopen(url, timeout=10) as page:
+                    assert page.status == 200
+                    break
+            except OSError:
+                assert server.poll() is None and time.monotonic() < deadline
+                time.sleep(0.5)
+    finally:
+        server.terminate()
+        told = server.communicate()[1]
+    assert "TensorBoard" in told
 
 
 def test_it_compiles_to_the_graph_that_it_holds(image, work, context, volume):
