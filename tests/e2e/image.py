@@ -15,6 +15,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+PYTHON = f"python:{sys.version_info[0]}.{sys.version_info[1]}"
 SHELL = ["/bin/sh", "-c"]
 PATH = "/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin:/bin:/sbin"
 # How this machine comes by packages; a daemon has as much from its own settings.
@@ -74,7 +75,6 @@ class Stage:
     """A stage of a build, and what it is for those after it."""
 
     root: Path
-    base: str
     environment: dict[str, str] = field(default_factory=lambda: {"PATH": PATH})
     arguments: dict[str, str] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
@@ -152,8 +152,9 @@ class Builder:
     def _from(self, it: Instruction) -> None:
         assert not it.flags
         base, _, name = it.text.partition(" AS ")
+        assert base.startswith(f"{PYTHON}-"), f"{base} is no base image that this machine can stand in for"
         name = name or "last"
-        self._stage = self._stages[name] = Stage(self._folder / name, base)
+        self._stage = self._stages[name] = Stage(self._folder / name)
 
     def _shell(self, it: Instruction) -> None:
         self._stage.shell = json.loads(it.text)

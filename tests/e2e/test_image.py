@@ -15,7 +15,7 @@ import yaml
 
 from pipeline.graph import sha256
 from tests.e2e.emulator import Cluster, Emulator
-from tests.e2e.image import Builder, BuildFailed, can_build, sent
+from tests.e2e.image import PYTHON, Builder, BuildFailed, can_build, sent
 
 pytestmark = pytest.mark.e2e
 
@@ -39,6 +39,8 @@ SLIM = ("c.so.6", "dl.so.2", "gcc_s.so.1", "m.so.6", "pthread.so.0", "rt.so.1", 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory):
     """A folder for the stages, which are large and so do not stay."""
+    if f"FROM {PYTHON}-" not in DOCKERFILE:
+        pytest.skip(f"the image has another Python than this one, {PYTHON}")
     if not can_build():
         pytest.skip("mounts need root, and a machine that lets it: the image cannot be built here")
     folder = tmp_path_factory.mktemp("image")
