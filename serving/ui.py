@@ -23,7 +23,7 @@ from serving.errors import ServingError
 from serving.human_evaluation import Guessing, Kind, Question, RealImages, tally
 from serving.model import DEFAULT_SIGNATURE
 from serving.predictor import Predictor
-from serving.versions import Version
+from serving.version import Version
 
 FOLDER = Path(__file__).with_name("page")
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}

@@ -8,17 +8,16 @@ request that uses it has ended.
 
 import gc
 import logging
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from serving.config import ModelConfig
-from serving.errors import ServingError, invalid
+from serving.errors import ServingError
 from serving.metrics import Metrics
-from serving.version import State, Version, contents_of
+from serving.served import Served
+from serving.version import Version, contents_of
 
 if TYPE_CHECKING:
     from serving.model import Model
@@ -29,8 +28,8 @@ LoadModel = Callable[[Path], "Model"]
 LOOK_AGAIN_SECONDS = 1.0  # at the latest, while a version is not settled
 
 
-class Versions:
-    """All versions of all models."""
+class Versions(Served):
+    """All versions of all models, and the thread that loads and closes them."""
 
     def __init__(
         self,
@@ -54,92 +53,17 @@ class Versions:
         Raises:
           ServingError: if a label is given to a version that is not served yet and may not be.
         """
+        super().__init__(models)
         self._metrics = metrics
         self._poll_seconds = poll_seconds
         self._retries = retries
         self._retry_seconds = retry_seconds
         self._label_unavailable = label_unavailable
-        self._lock = threading.RLock()
-        self._wake = threading.Event()
         self._stopped = False
-        self._versions: dict[str, dict[int, Version]] = {}
-        self._models: dict[str, ModelConfig] = dict(models)
-        self._labels: dict[str, dict[str, int]] = {}
         self._said: dict[str, str] = {}  # the last complaint about each model
         self._configured = 0  # how many configurations have come since the first one
         self._looked = 0  # as it was when the last look began
         self._set_labels(models)
-
-    # What requests ask for.
-
-    @contextmanager
-    def use(self, name: str, number: int | None = None, label: str | None = None) -> Iterator[Version]:
-        """A version that stays loaded as long as the context lasts: the one asked for, or the newest.
-
-        Raises:
-          ServingError: if it is not served.
-        """
-        version = self.take(name, number, label)
-        try:
-            yield version
-        finally:
-            self.release(version)
-
-    def take(self, name: str, number: int | None = None, label: str | None = None) -> Version:
-        """As `use`; `release` must follow."""
-        with self._lock:
-            if label is not None:
-                labels = self._labels.get(name, {})
-                if label not in labels:
-                    raise invalid(f"Unrecognized servable version label: {label}")
-                number = labels[label]
-            served = {v.number: v for v in self._versions.get(name, {}).values() if v.state == "AVAILABLE"}
-            asked = max(served, default=None) if number is None else number
-            if asked not in served:
-                request = f"Latest({name})" if number is None else f"Specific({name}, {number})"
-                raise ServingError("NOT_FOUND", f"Servable not found for request: {request}")
-            served[asked].users += 1
-            return served[asked]
-
-    def hold(self, version: Version) -> None:
-        """One user more of a version that has one."""
-        with self._lock:
-            version.users += 1
-
-    def release(self, version: Version) -> None:
-        """One user less."""
-        with self._lock:
-            version.users -= 1
-            if not version.users and version.state == "UNLOADING":
-                self._wake.set()
-
-    def status(self, name: str, number: int | None = None) -> list[tuple[int, State, ServingError | None]]:
-        """(number, state, error) of the versions of a model, newest first, or of one of them.
-
-        Raises:
-          ServingError: if there are none.
-        """
-        with self._lock:
-            known = self._versions.get(name, {})
-            if number is not None and number not in known:
-                raise ServingError("NOT_FOUND", f"Could not find version {number} of model {name}")
-            if not known:
-                raise ServingError("NOT_FOUND", f"Could not find any versions of model {name}")
-            numbers = sorted(known, reverse=True) if number is None else [number]
-            return [(known[n].number, known[n].state, known[n].error) for n in numbers]
-
-    def ready(self) -> bool:
-        """Whether every model has a version that is served."""
-        with self._lock:
-            return all(self._serves(name) for name in self._models)
-
-    def names(self) -> list[str]:
-        """The models that are configured."""
-        return list(self._models)
-
-    def knows(self, name: str) -> bool:
-        """Whether a model of that name is or was configured."""
-        return name in self._models or name in self._versions
 
     def reload(self, models: Mapping[str, ModelConfig], timeout: float = 60.0) -> None:
         """Takes another configuration, and waits until all that it adds is served or has failed.
@@ -168,9 +92,6 @@ class Versions:
             known = [version for versions in self._versions.values() for version in versions.values()]
             return any(version.state in ("START", "LOADING") and not version.attempts for version in known)
 
-    def _serves(self, name: str) -> bool:
-        return any(version.state == "AVAILABLE" for version in self._versions.get(name, {}).values())
-
     def _set_labels(self, models: Mapping[str, ModelConfig]) -> None:
         """All labels anew, or none of them."""
         for name, model in models.items():
@@ -184,8 +105,6 @@ class Versions:
                         "available for inference",
                     )
         self._labels = {name: dict(model.labels) for name, model in models.items()}
-
-    # What the thread does.
 
     def run(self, loader: Callable[[], LoadModel]) -> None:
         """Looks, loads and retires until `stop`; `loader` imports what loads a model, after the first look."""
