@@ -12,7 +12,7 @@ import numpy as np
 from serving.batching import Batching, OneByOne
 from serving.errors import ServingError, invalid
 from serving.metrics import Metrics
-from serving.model import Signature, checked_inputs
+from serving.model import Signature, checked_inputs, checked_outputs
 from serving.version import Version
 from serving.versions import Versions
 
@@ -52,7 +52,7 @@ class Predictor:
         rows = max((len(array) for array in inputs.values() if array.ndim), default=0)
         if rows > self.max_rows:
             raise invalid(f"{rows} rows in one request: at most {self.max_rows} (--max_rows)")
-        aliases = _filtered(signature, output_filter)
+        aliases = checked_outputs(signature, output_filter)
         model = version.model
         assert model is not None, "a version that was taken is loaded"
 
@@ -79,19 +79,6 @@ class Predictor:
         with self._lock:
             self._running -= 1
         self.versions.release(version)
-
-
-def _filtered(signature: Signature, wanted: Sequence[str]) -> tuple[str, ...]:
-    """The outputs to compute."""
-    for i, alias in enumerate(wanted):
-        if alias not in signature.outputs:
-            raise invalid(
-                f"output tensor alias not found in signature: {alias} Outputs expected to be in the set "
-                f"{{{','.join(sorted(signature.outputs))}}}."
-            )
-        if alias in wanted[:i]:
-            raise invalid(f"duplicate output tensor alias: {alias}")
-    return tuple(wanted) or tuple(signature.outputs)
 
 
 def refused_examples(signature: Signature, verb: str) -> ServingError:

@@ -311,13 +311,22 @@ def test_versions_change_under_load_and_no_request_fails(serve, base, versions):
     assert "cannot be loaded" not in server.log.read_text(), "a version that is being copied was tried"
 
 
-@pytest.mark.parametrize("good", [True, False])
-def test_a_version_is_warmed_before_it_serves(start_server, base, tmp_path, good):
+@pytest.mark.parametrize(
+    "signature, outputs, says",
+    [
+        ("serving_default", ["image_bytes"], None),
+        ("nope", [], 'Serving signature key \\"nope\\" not found.'),
+        ("serving_default", ["nope"], "output tensor alias not found in signature: nope"),
+    ],
+    ids=["good", "no_signature", "no_output"],
+)
+def test_a_version_is_warmed_before_it_serves(start_server, base, tmp_path, signature, outputs, says):
     (tmp_path / "monitoring.config").write_text("prometheus_config { enable: true }")
     extra = base / "1" / "assets.extra"
     extra.mkdir()
     log = prediction_log_pb2.PredictionLog()
-    log.predict_log.request.CopyFrom(request_of("serving_default" if good else "nope", label=[1], seed=[2]))
+    log.predict_log.request.CopyFrom(request_of(signature, label=[1], seed=[2]))
+    log.predict_log.request.output_filter.extend(outputs)
     with tf.io.TFRecordWriter(str(extra / "tf_serving_warmup_requests")) as file:
         file.write(log.SerializeToString())
     server = start_server(
@@ -326,9 +335,9 @@ def test_a_version_is_warmed_before_it_serves(start_server, base, tmp_path, good
         "--max_num_load_retries=0",
         f"--monitoring_config_file={tmp_path}/monitoring.config",
     )
-    if not good:
+    if says:
         server.wait_for("m", 1, "END")
-        assert 'Serving signature key \\"nope\\" not found.' in server.ask("GET", "/v1/models/m").body.decode()
+        assert says in server.ask("GET", "/v1/models/m").body.decode()
         return
     server.wait_for("m", 1)
     metrics = server.ask("GET", "/monitoring/prometheus/metrics").body.decode()
