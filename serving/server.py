@@ -90,10 +90,14 @@ def serve(options: Options, told: Callable[[str], None] = print, guessing: "Gues
     runner.close()
     manager.join(timeout=5)
     if not drained:
-        logger.warning("requests were still under way after %g s", options.drain_seconds)
-        sys.stdout.flush()
-        os._exit(1)  # a thread in the middle of a run cannot be ended
+        _end_undrained(options.drain_seconds)
     return 0
+
+
+def _end_undrained(drain_seconds: float) -> None:
+    logger.warning("requests were still under way after %g s", drain_seconds)
+    sys.stdout.flush()
+    os._exit(1)
 
 
 async def _serve(
@@ -135,6 +139,10 @@ async def _serve(
 
     await stop.wait()
     logger.info("stopping: what is under way has %g s to end", options.drain_seconds)
+    # Whatever is still at work then, on whichever thread: none of them can be ended by itself.
+    end = threading.Timer(options.drain_seconds + 2, _end_undrained, (options.drain_seconds,))
+    end.daemon = True
+    end.start()
     files.cancel()
     http_server.should_exit = True
     try:

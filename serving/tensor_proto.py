@@ -8,8 +8,6 @@ from tensorflow.core.framework.tensor_pb2 import TensorProto
 
 from serving.errors import invalid
 
-# A tensor may name any number of elements and send one value for all of them; so many are believed.
-MAX_ELEMENTS = 2**28
 _FIELDS = {
     "float32": "float_val",
     "float64": "double_val",
@@ -21,6 +19,16 @@ _FIELDS = {
 }
 
 
+def size_of(proto: TensorProto) -> int:
+    """Bytes of the array of a message, which may hold one value for any number of elements."""
+    elements = math.prod(max(0, dim.size) for dim in proto.tensor_shape.dim)
+    try:
+        dtype = tf.as_dtype(proto.dtype)
+    except TypeError:
+        return 0  # `from_proto` refuses it
+    return elements * dtype.size
+
+
 def from_proto(alias: str, proto: TensorProto) -> np.ndarray:
     """The array of a message.
 
@@ -30,11 +38,9 @@ def from_proto(alias: str, proto: TensorProto) -> np.ndarray:
     sizes = [dim.size for dim in proto.tensor_shape.dim]
     if any(size < 0 for size in sizes):
         raise invalid(f"tensor parsing error: {alias}")
-    if math.prod(sizes) > MAX_ELEMENTS:
-        raise invalid(f"{alias}: {math.prod(sizes)} elements: at most {MAX_ELEMENTS}")
     try:
         return tf.make_ndarray(proto)
-    except (TypeError, ValueError, KeyError):
+    except (TypeError, ValueError, KeyError, MemoryError):
         raise invalid(f"tensor parsing error: {alias}") from None
 
 
