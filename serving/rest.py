@@ -67,7 +67,7 @@ class Rest:
             response, code = _refusal(error)
         except _TooLarge as error:
             response, code = _json(json_answers.error_json(str(error)), 413), "RESOURCE_EXHAUSTED"
-            response.headers["connection"] = "close"  # the rest of the body is not read
+            response.headers["connection"] = "close"
         except ClientDisconnect:
             response, code = _refusal(ServingError("CANCELLED", "The client has gone"))
         except Exception as error:
@@ -87,13 +87,15 @@ class Rest:
         """
         limit = self._max_body_bytes
         chunks, size = [], 0
-        if int(request.headers.get("content-length", 0)) > limit:
-            raise _TooLarge(limit)
-        async for chunk in request.stream():
+        if int(request.headers.get("content-length", 0)) > limit and "expect" in request.headers:
+            raise _TooLarge(limit)  # this client asks before it sends
+        async for chunk in request.stream():  # to the end: others listen only then, and would not hear a refusal
             chunks.append(chunk)
             size += len(chunk)
             if size > limit:
-                raise _TooLarge(limit)
+                chunks.clear()
+        if size > limit:
+            raise _TooLarge(limit)
         body = b"".join(chunks)
         if request.headers.get("content-encoding", "").lower() == "gzip":
             try:

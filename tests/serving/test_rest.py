@@ -113,3 +113,16 @@ def test_a_refusal_has_few_bytes_however_large_the_request(app, path, body, says
 def test_a_version_that_is_no_int64_is_refused(app, digits):
     assert ask(app, "GET", f"/v1/models/m/versions/{digits}")[:2] == (400, b"")
     assert ask(app, "GET", "/v1/models/m/versions/9223372036854775807")[0] == 404
+
+
+@pytest.mark.parametrize("length", [{"content-length": str(2 * LIMIT)}, {}], ids=["announced", "chunked"])
+def test_a_body_that_is_too_large_is_read_to_its_end(app, length):
+    pieces = [b"x" * (LIMIT // 2)] * 4
+    answer = ask(app, "POST", PREDICT, *pieces, headers=length)
+    assert answer[0] == 413
+    assert answer[2] == len(pieces), "who listens only after sending would not hear an earlier answer"
+
+
+def test_who_asks_before_sending_too_much_is_refused_at_once(app):
+    headers = {"content-length": str(2 * LIMIT), "expect": "100-continue"}
+    assert ask(app, "POST", PREDICT, b"x", headers=headers)[::2] == (413, 0)
