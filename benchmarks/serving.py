@@ -51,7 +51,7 @@ classes, shape, counts = tuple("0123456789"), ({size}, {size}, 1), (1,) * 10
 generator, _ = build_networks(options, shape, len(classes))
 info = DatasetInfo(classes=classes, image_shape=shape, fingerprint="0", counts={{"train": counts, "eval": counts}},
     train_unique=counts, source_counts=counts, class_weights=(1.0,) * len(classes))
-export_generator(generator, {str(path)!r}, info)
+export_generator(generator, {str(path)!r}, info, {{"steps": 0}})
 """
     subprocess.run([sys.executable, "-c", program], cwd=HOME, check=True, stderr=subprocess.DEVNULL)
 
