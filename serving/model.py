@@ -185,7 +185,7 @@ def _array(output: object) -> np.ndarray:
 
 @cache
 def _given_dtype(dtype: np.dtype) -> str:
-    return "string" if dtype == object else _DTYPE_NAMES.get(dtype.name, dtype.name)
+    return "string" if dtype.kind == "O" else _DTYPE_NAMES.get(dtype.name, dtype.name)
 
 
 def _signature(definition: meta_graph_pb2.SignatureDef) -> Signature:

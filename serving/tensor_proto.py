@@ -72,7 +72,7 @@ def to_proto(array: np.ndarray) -> TensorProto:
 @cache
 def _number_and_field(dtype: np.dtype) -> tuple[int, str]:
     """TensorFlow's number of a data type, and the field of a message that its values go into."""
-    if dtype == object:
+    if dtype.kind == "O":
         return types_pb2.DT_STRING, "string_val"
     field = "half_val" if dtype.name in ("float16", "bfloat16") else _FIELDS.get(dtype.name, "tensor_content")
     return tf.as_dtype(dtype).as_datatype_enum, field
