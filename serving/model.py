@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -171,7 +172,7 @@ def checked_inputs(signature: Signature, inputs: Mapping[str, np.ndarray]) -> Ma
                 "alias set: "
             )
     for position, alias in enumerate(wanted):
-        given = _given_dtype(inputs[alias])
+        given = _given_dtype(inputs[alias].dtype)
         if given != signature.dtypes[alias]:
             raise invalid(f"Expects arg[{position}] to be {signature.dtypes[alias]} but {given} is provided")
     return inputs
@@ -199,8 +200,9 @@ def _array(output: object) -> np.ndarray:
     return np.array(output, object) if isinstance(output, bytes) else np.asarray(output)
 
 
-def _given_dtype(array: np.ndarray) -> str:
-    return "string" if array.dtype == object else _DTYPE_NAMES.get(array.dtype.name, array.dtype.name)
+@cache
+def _given_dtype(dtype: np.dtype) -> str:
+    return "string" if dtype.kind == "O" else _DTYPE_NAMES.get(dtype.name, dtype.name)
 
 
 def _signature(definition: meta_graph_pb2.SignatureDef) -> Signature:

@@ -26,6 +26,7 @@ class Predictor:
         self.max_rows = max_rows
         self._runner = runner
         self._running = 0
+        self._ended: list[asyncio.Future] = []  # who waits for what has ended and is not told yet
         self._lock = threading.Lock()
 
     async def run(
@@ -67,18 +68,35 @@ class Predictor:
         self.versions.hold(version)
         with self._lock:
             self._running += 1
-        future.add_done_callback(partial(self._done, version))
-        outputs = await asyncio.wrap_future(future)
-        return dict(zip(aliases, outputs, strict=True))
+        loop = asyncio.get_running_loop()
+        ended = loop.create_future()
+        future.add_done_callback(partial(self._done, version, loop, ended))
+        try:
+            await ended
+        except asyncio.CancelledError:
+            future.cancel()  # it is not run if it still waits
+            raise
+        return dict(zip(aliases, future.result(), strict=True))
 
     def idle(self) -> bool:
         """Whether nothing runs or waits."""
         return self._running == 0
 
-    def _done(self, version: Version, _: Future) -> None:
+    def _done(self, version: Version, loop: asyncio.AbstractEventLoop, ended: asyncio.Future, _: Future) -> None:
         with self._lock:
             self._running -= 1
+            self._ended.append(ended)
+            first = len(self._ended) == 1
         self.versions.release(version)
+        if first:  # a batch ends as many requests at once as it has: the loop is woken once for all of them
+            loop.call_soon_threadsafe(self._tell)
+
+    def _tell(self) -> None:
+        with self._lock:
+            told, self._ended = self._ended, []
+        for ended in told:
+            if not ended.done():
+                ended.set_result(None)
 
 
 def refused_examples(signature: Signature, verb: str) -> ServingError:

@@ -1,6 +1,7 @@
 """The endpoint as a process: ports, threads, signals."""
 
 import asyncio
+import gc
 import logging
 import math
 import os
@@ -76,6 +77,7 @@ def serve(options: Options, told: Callable[[str], None] = print, guessing: "Gues
     def loader() -> LoadModel:
         from serving.model import Model
 
+        gc.freeze()  # TensorFlow stays: to look through it takes a quarter of a second, each time a version is closed
         return partial(Model, timeout_ms=options.rest_api_timeout_in_ms)
 
     manager = threading.Thread(target=versions.run, args=(loader,), name="versions", daemon=True)

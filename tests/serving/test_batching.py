@@ -94,6 +94,52 @@ def test_a_batch_waits_for_others_and_no_longer(batching):
     assert time.monotonic() - start < 0.19, "a full batch waits for nobody"
 
 
+def test_what_comes_during_a_run_is_gathered_though_a_thread_is_free(batching):
+    model, runner = Model(), batching(num_batch_threads=2)
+    model.gate.clear()
+    futures = [runner.submit("key", model, asked(0))]
+    while not model.sizes:
+        time.sleep(0.001)
+    for i in range(1, 5):
+        futures.append(runner.submit("key", model, asked(i)))
+        time.sleep(0.02)
+    assert model.sizes == [1]
+    model.gate.set()
+    assert [values(future) for future in futures] == [[2 * i] for i in range(5)]
+    assert model.sizes == [1, 4]
+
+
+def test_a_full_batch_and_one_of_another_key_need_not_wait_for_a_run(batching):
+    model, runner = Model(), batching(num_batch_threads=3, max_batch_size=2)
+    model.gate.clear()
+    futures = [runner.submit(key, model, asked(*rows)) for key, rows in (("a", [1]), ("b", [2]), ("a", [3, 4]))]
+    deadline = time.monotonic() + 10
+    while len(model.sizes) < 3 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert sorted(model.sizes) == [1, 1, 2]
+    model.gate.set()
+    assert [values(future) for future in futures] == [[2], [4], [6, 8]]
+
+
+def test_a_batch_that_is_left_behind_is_taken_by_another_thread(batching):
+    blocked, model = Model(), Model()
+    runner = batching(num_batch_threads=2)
+    model.gate.clear()
+    first = runner.submit("a", model, asked(1))
+    while not model.sizes:
+        time.sleep(0.001)
+    runner.submit("b", blocked, asked(0)).result(10)  # the other thread has something to do, and then waits
+    blocked.gate.clear()
+    waiting = [runner.submit("a", model, asked(2)), runner.submit("b", blocked, asked(0))]
+    while len(blocked.sizes) < 2:
+        time.sleep(0.001)
+    third = runner.submit("b", blocked, asked(5))
+    model.gate.set()
+    assert [values(first), values(waiting[0])] == [[2], [4]], "it does not wait for the runs of another key"
+    blocked.gate.set()
+    assert [values(waiting[1]), values(third)] == [[0], [10]]
+
+
 def test_other_keys_and_shapes_are_other_batches(batching):
     model, runner = Model(), batching()
     busy(runner, model)
