@@ -83,11 +83,14 @@ class Batching:
     `batch_timeout_micros` and no other batch of its kind is being run. What comes during a run is so gathered, as
     Nagle's algorithm (RFC 896) gathers small packets: clients with a row each make few large runs, not many small ones.
     Unlike TensorFlow Serving, a batch that fails is run again request by request, so that a bad row fails its own
-    request alone.
+    request alone; but one that took too long is not, for its requests would take longer still.
     """
 
-    def __init__(self, parameters: BatchingParameters, metrics: Metrics):
+    def __init__(self, parameters: BatchingParameters, metrics: Metrics, max_waiting: int):
+        """Starts the threads; `max_waiting` bounds the batches of all queues, of which there is one for every shape."""
         self._parameters = parameters
+        self._max_waiting = max_waiting
+        self._waiting = 0
         self._metrics = metrics
         self._queues: OrderedDict[object, deque[_Batch]] = OrderedDict()  # the queue that waits longest comes first
         self._running: Counter[object] = Counter()  # batches of each queue that are being run
@@ -126,9 +129,12 @@ class Batching:
             if queue and queue[-1].rows + rows <= limit:
                 queue[-1].tasks.append(task)
                 queue[-1].rows += rows
-            elif len(queue) < self._parameters.max_enqueued_batches:
+            elif len(queue) < self._parameters.max_enqueued_batches and self._waiting < self._max_waiting:
                 queue.append(_Batch(run, [task], rows))
+                self._waiting += 1
             else:
+                if not queue:
+                    del self._queues[key, shapes]
                 raise ServingError("UNAVAILABLE", FULL)
             self._changed.notify()
         return task.future
@@ -160,6 +166,7 @@ class Batching:
                     full = len(queue) > 1 or first.rows >= self._parameters.max_batch_size
                     if full or (due <= now and key not in self._running):
                         queue.popleft()
+                        self._waiting -= 1
                         del self._queues[key]
                         if queue:
                             self._queues[key] = queue  # at the end: other queues come first
@@ -181,8 +188,9 @@ class Batching:
             for task, outputs in zip(tasks, self._outputs(batch.run, tasks), strict=True):
                 task.future.set_result(outputs)
         except Exception as error:
-            if len(tasks) == 1:
-                tasks[0].future.set_exception(error)
+            if len(tasks) == 1 or (isinstance(error, ServingError) and error.code == "DEADLINE_EXCEEDED"):
+                for task in tasks:
+                    task.future.set_exception(error)
                 return
             for task in tasks:
                 try:

@@ -91,7 +91,7 @@ def serve(options: Options, told: Callable[[str], None] = print, guessing: "Gues
     from serving.predictor import Predictor
 
     threads = 2 * (os.cpu_count() or 1)
-    runner = Batching(batching, metrics) if batching else OneByOne(threads, options.max_waiting)
+    runner = Batching(batching, metrics, options.max_waiting) if batching else OneByOne(threads, options.max_waiting)
     predictor = Predictor(versions, runner, metrics, options.max_rows)
     # A thread at work, which asyncio would wait for, cannot be ended alone: so the process ends, if need be.
     end = threading.Timer(options.drain_seconds + 2, _end_undrained, (options.drain_seconds,))

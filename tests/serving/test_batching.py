@@ -45,7 +45,8 @@ def batching():
     made: list[Batching] = []
 
     def make(**parameters) -> Batching:
-        made.append(Batching(BatchingParameters(**{"num_batch_threads": 1, **parameters}), Metrics()))
+        waiting = parameters.pop("max_waiting", 1000)
+        made.append(Batching(BatchingParameters(**{"num_batch_threads": 1, **parameters}), Metrics(), waiting))
         return made[-1]
 
     yield make
@@ -174,6 +175,35 @@ def test_a_full_queue_refuses(batching):
     assert caught.value.code == "UNAVAILABLE"
     model.gate.set()
     assert [values(future) for future in futures] == [[0], [2]]
+
+
+def test_many_queues_have_a_bound_together(batching):
+    model, runner = Model(), batching(max_enqueued_batches=2, max_waiting=3)
+    busy(runner, model)
+    futures = [runner.submit("key", model, {"x": np.ones((1, size), np.float32)}) for size in (1, 2, 3)]
+    for size in (4, 5):
+        with pytest.raises(ServingError, match="queue to which this task was submitted is full"):
+            runner.submit("key", model, {"x": np.ones((1, size), np.float32)})
+    model.gate.set()
+    assert [values(future) for future in futures] == [[[2] * size] for size in (1, 2, 3)]
+    assert values(runner.submit("key", model, asked(3))) == [6], "there is room again"
+
+
+def test_what_took_too_long_is_not_run_again(batching):
+    model, runner = Model(), batching()
+    busy(runner, model)
+    sizes = []
+
+    def late(inputs):
+        sizes.append(len(inputs["x"]))
+        raise ServingError("DEADLINE_EXCEEDED", "Timed out")
+
+    futures = [runner.submit("late", late, asked(i)) for i in range(10)]
+    model.gate.set()
+    for future in futures:
+        with pytest.raises(ServingError, match="Timed out"):
+            future.result(10)
+    assert sizes == [10]
 
 
 def test_who_gave_up_is_not_run(batching):
