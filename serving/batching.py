@@ -170,8 +170,6 @@ class Batching:
                         del self._queues[key]
                         if queue:
                             self._queues[key] = queue  # at the end: other queues come first
-                        if self._queues:
-                            self._changed.notify()  # another thread has to look after those
                         self._running[key] += 1
                         return key, first
                     if key not in self._running:

@@ -122,7 +122,7 @@ def test_a_full_batch_and_one_of_another_key_need_not_wait_for_a_run(batching):
     assert [values(future) for future in futures] == [[2], [4], [6, 8]]
 
 
-def test_a_batch_that_is_left_behind_is_taken_by_another_thread(batching):
+def test_a_batch_waits_for_runs_of_its_own_key_alone(batching):
     blocked, model = Model(), Model()
     runner = batching(num_batch_threads=2)
     model.gate.clear()
@@ -136,7 +136,7 @@ def test_a_batch_that_is_left_behind_is_taken_by_another_thread(batching):
         time.sleep(0.001)
     third = runner.submit("b", blocked, asked(5))
     model.gate.set()
-    assert [values(first), values(waiting[0])] == [[2], [4]], "it does not wait for the runs of another key"
+    assert [values(first), values(waiting[0])] == [[2], [4]]
     blocked.gate.set()
     assert [values(waiting[1]), values(third)] == [[0], [10]]
 
