@@ -9,6 +9,7 @@ from tensorflow.core.framework import types_pb2
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 
 from serving.errors import invalid
+from serving.json_tensors import MAX_RANK
 
 # {data type of a message: its field of values, their type}: what most requests hold is read without TensorFlow's
 # `make_ndarray`, which takes longer over a few values than all else that is done to a request.
@@ -30,12 +31,12 @@ _FIELDS = {
 
 def size_of(proto: TensorProto) -> int:
     """Bytes of the array of a message, which may hold one value for any number of elements."""
-    elements = math.prod(max(0, dim.size) for dim in proto.tensor_shape.dim)
+    shape = proto.tensor_shape.dim
     try:
         dtype = tf.as_dtype(proto.dtype)
     except TypeError:
-        return 0  # `from_proto` refuses it
-    return elements * dtype.size
+        return 0  # `from_proto` refuses it, and what has too many dimensions to be multiplied
+    return math.prod(max(0, dim.size) for dim in shape) * dtype.size if len(shape) <= MAX_RANK else 0
 
 
 def from_proto(alias: str, proto: TensorProto) -> np.ndarray:
@@ -45,7 +46,7 @@ def from_proto(alias: str, proto: TensorProto) -> np.ndarray:
       ServingError: if it is none.
     """
     sizes = [dim.size for dim in proto.tensor_shape.dim]
-    if any(size < 0 for size in sizes):
+    if len(sizes) > MAX_RANK or any(size < 0 for size in sizes):
         raise invalid(f"tensor parsing error: {alias}")
     try:
         if proto.dtype in _PLAIN and not proto.tensor_content:

@@ -87,6 +87,13 @@ def test_a_small_message_for_large_tensors_is_refused_before_these_are_made(pred
     assert caught.value.args[0] == "INVALID_ARGUMENT"
 
 
+def test_a_shape_of_many_dimensions_is_refused_before_these_are_multiplied(predict):
+    with pytest.raises(Aborted, match="tensor parsing error: x"):
+        predict(request_of(shape=(2**62,) * 1_000_000))
+    with pytest.raises(Aborted, match="bytes of inputs: at most 1000000"):
+        predict(request_of(shape=(2**62,) * 32))
+
+
 @pytest.mark.parametrize("letter", ["a", "é", "😀"])
 def test_a_refusal_has_so_few_bytes_that_its_metadata_can_be_sent(predict, letter):
     with pytest.raises(Aborted) as caught:
