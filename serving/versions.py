@@ -78,13 +78,9 @@ class Versions(Served):
           ServingError: if a model did not become available in time, or a label could not be given.
         """
         with self._reloading:
+            deadline = time.monotonic() + timeout
             try:
-                mine = self._announce(models)
-                deadline = time.monotonic() + timeout
-                while (self._looked < mine or self._pending(models)) and time.monotonic() < deadline:
-                    if self._stopped:
-                        raise ServingError("UNAVAILABLE", "The server is stopping")
-                    time.sleep(0.05)
+                self._bring(models, deadline)
                 with self._lock:
                     missing = [name for name in models if not self._serves(name)]
                     if missing:
@@ -93,15 +89,17 @@ class Versions(Served):
                     self._set_labels(models)
                     self._models = dict(models)
             finally:
-                self._announce({})
+                self._bring({}, deadline)  # and what is not wanted any more is closed
 
-    def _announce(self, models: Mapping[str, ModelConfig]) -> int:
-        """Tells the thread which models are to be loaded beside those that are configured; counts these calls."""
+    def _bring(self, models: Mapping[str, ModelConfig], deadline: float) -> None:
+        """Has the thread load models beside those that are configured, and waits until it has tried."""
         with self._lock:
             self._coming = dict(models)
             self._announced += 1
+            mine = self._announced
             self._wake.set()
-            return self._announced
+        while (self._looked < mine or self._pending(models)) and time.monotonic() < deadline and not self._stopped:
+            time.sleep(0.05)
 
     def _pending(self, models: Mapping[str, ModelConfig]) -> bool:
         """Whether there is a version to be loaded that was not tried yet."""
