@@ -402,7 +402,7 @@ def test_a_version_is_warmed_before_it_serves(start_server, base, tmp_path, sign
 
 
 def test_on_sigterm_what_is_under_way_ends_and_nothing_new_begins(serve):
-    server = serve("--drain_seconds=60")
+    server = serve("--drain_seconds=60", "--rest_api_timeout_in_ms=60000")
     loops = loops_for(server, 4)
     answers = []
     rest = threading.Thread(target=lambda: answers.append(ask_slow(server, loops).status))
