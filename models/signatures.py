@@ -111,7 +111,9 @@ class GeneratorModule(tf.Module):
         """As `serving_default`, with `image` float32 [n, H, W, C] in [0, 1] instead; zeros where there is none."""
         label, seed = _of_one_length(label=label, seed=seed)
         status = _status(self._known(label))
-        images = tf.clip_by_value((self._images(self._z(seed), label, status) + 1.0) / 2.0, 0.0, 1.0)
+        images = self._images(self._z(seed), label, status)
+        status = _where_finite(status, images)
+        images = tf.clip_by_value((images + 1.0) / 2.0, 0.0, 1.0)
         return {"image": tf.where((status == OK)[:, None, None, None], images, 0.0), "status": status}
 
     def _latent(self, label: tf.Tensor, z: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -158,7 +160,9 @@ class GeneratorModule(tf.Module):
 
     def _answer(self, z: tf.Tensor, label: tf.Tensor, status: tf.Tensor) -> dict[str, tf.Tensor]:
         """`image_bytes` and `status`, string [n] each."""
-        return {"image_bytes": _png(to_uint8(self._images(z, label, status)), status), "status": status}
+        images = self._images(z, label, status)
+        status = _where_finite(status, images)
+        return {"image_bytes": _png(to_uint8(images), status), "status": status}
 
     def _images(self, z: tf.Tensor, label: tf.Tensor, status: tf.Tensor) -> tf.Tensor:
         """float32 [n, H, W, C] in [-1, 1]; where the status is not `ok`, of anything."""
@@ -202,6 +206,12 @@ def _status(*conditions: tuple[tf.Tensor, tf.Tensor | str]) -> tf.Tensor:
     for holds, reason in reversed(conditions):
         status = tf.where(holds, status, reason)
     return status
+
+
+def _where_finite(status: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
+    """string [n]: the status, or that the image is not finite, as of a z that is so large that sums overflow."""
+    finite = tf.reduce_all(tf.math.is_finite(images), axis=[1, 2, 3])
+    return tf.where((status == OK) & ~finite, "the image is not finite", status)
 
 
 def _png(pixels: tf.Tensor, status: tf.Tensor) -> tf.Tensor:
