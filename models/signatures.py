@@ -168,9 +168,11 @@ class GeneratorModule(tf.Module):
         """float32 [n, H, W, C] in [-1, 1]; where the status is not `ok`, of anything."""
         ok = status == OK
         z, label = tf.where(ok[:, None], z, 0.0), tf.where(ok, label, 0)
-        # One row more than was asked for, because convolutions do not take a batch of none.
-        rows = [tf.pad(z, [[0, 1], [0, 0]]), tf.pad(label, [[0, 1]])]
-        return tf.cast(self._generator(rows)[:-1], tf.float32)
+        # Convolutions do not take a batch of none: it gets a row, which is cut off again.
+        asked = tf.shape(label)[0]
+        more = tf.maximum(1 - asked, 0)
+        rows = [tf.pad(z, [[0, more], [0, 0]]), tf.pad(label, [[0, more]])]
+        return tf.cast(self._generator(rows)[:asked], tf.float32)
 
     def _z(self, seeds: tf.Tensor, turn: tf.Tensor | int = 0) -> tf.Tensor:
         """z [n, d] of seeds [n]: of an image itself (0), or of a further candidate for it."""
