@@ -179,7 +179,7 @@ def checked_inputs(signature: Signature, inputs: Mapping[str, np.ndarray]) -> Ma
 
 
 def checked_outputs(signature: Signature, wanted: Sequence[str]) -> tuple[str, ...]:
-    """Aliases of the outputs to compute: those wanted, or all.
+    """Aliases of the outputs to compute: those wanted, or all; in one order, so that each set is compiled once.
 
     Raises:
       ServingError: if the signature has no such output, or one is named twice.
@@ -192,7 +192,7 @@ def checked_outputs(signature: Signature, wanted: Sequence[str]) -> tuple[str, .
             )
         if alias in wanted[:i]:
             raise invalid(f"duplicate output tensor alias: {alias}")
-    return tuple(wanted) or tuple(signature.outputs)
+    return tuple(alias for alias in signature.outputs if not wanted or alias in wanted)
 
 
 def _array(output: object) -> np.ndarray:

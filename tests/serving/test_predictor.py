@@ -12,7 +12,7 @@ from serving.batching import OneByOne
 from serving.config import ModelConfig
 from serving.errors import ServingError
 from serving.metrics import Metrics
-from serving.model import Signature
+from serving.model import Signature, checked_outputs
 from serving.predictor import Predictor
 from serving.versions import Versions
 
@@ -62,6 +62,10 @@ def test_all_outputs_or_those_of_the_filter(predictor, gate):
     gate.set()
     assert asyncio.run(asked(predictor)) == {"y": ["y"], "z": ["z"]}
     assert asyncio.run(asked(predictor, output_filter=["z"])) == {"z": ["z"]}
+
+
+def test_outputs_come_in_one_order_however_they_are_asked_for():
+    assert checked_outputs(SIGNATURE, ["z", "y"]) == checked_outputs(SIGNATURE, ["y", "z"]) == ("y", "z")
 
 
 def test_too_many_rows_are_refused(predictor, gate):
