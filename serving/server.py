@@ -21,7 +21,7 @@ from serving import config
 from serving.errors import ServingError
 from serving.flags import Options
 from serving.metrics import Metrics
-from serving.versions import LoadModel, Versions
+from serving.versions import Versions
 
 if TYPE_CHECKING:
     from serving.human_evaluation import Guessing
@@ -74,21 +74,21 @@ def serve(options: Options, told: Callable[[str], None] = print, guessing: "Gues
     rest_socket = _bound(options.host, options.rest_api_port, "--rest_api_port")
     grpc_socket = _bound(options.host, options.port, "--port")
 
-    def loader() -> LoadModel:
-        from serving.model import Model
+    versions.look(None)  # says what is missing before TensorFlow is loaded, which takes seconds
+    # All is imported before there are threads: two that import at once can wait for each other for ever.
+    from serving import grpc_api, http_server, rest, ui  # noqa: F401
+    from serving.batching import Batching, OneByOne
+    from serving.model import Model
+    from serving.predictor import Predictor
 
-        gc.freeze()  # TensorFlow stays: to look through it takes a quarter of a second, each time a version is closed
-        return partial(Model, timeout_ms=options.rest_api_timeout_in_ms)
-
-    manager = threading.Thread(target=versions.run, args=(loader,), name="versions", daemon=True)
+    gc.freeze()  # TensorFlow stays: to look through it takes a quarter of a second, each time a version is closed
+    load_model = partial(Model, timeout_ms=options.rest_api_timeout_in_ms)
+    manager = threading.Thread(target=versions.run, args=(load_model,), name="versions", daemon=True)
     manager.start()
     poll_seconds = options.model_config_file_poll_wait_seconds
     if file and poll_seconds:
         watched = (file, text, poll_seconds, retry_seconds, versions)
         threading.Thread(target=_watch, args=watched, name="models", daemon=True).start()
-
-    from serving.batching import Batching, OneByOne  # TensorFlow is loaded from here on
-    from serving.predictor import Predictor
 
     threads = 2 * (os.cpu_count() or 1)
     runner = Batching(batching, metrics, options.max_waiting) if batching else OneByOne(threads, options.max_waiting)

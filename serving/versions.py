@@ -122,10 +122,8 @@ class Versions(Served):
                     )
         self._labels = {name: dict(model.labels) for name, model in models.items()}
 
-    def run(self, loader: Callable[[], LoadModel]) -> None:
-        """Looks, loads and retires until `stop`; `loader` imports what loads a model, after the first look."""
-        self.look(None)
-        load_model = loader()
+    def run(self, load_model: LoadModel) -> None:
+        """Looks, loads and retires until `stop`."""
         while not self._stopped:
             self._wake.clear()
             settled = self.look(load_model)

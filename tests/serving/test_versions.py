@@ -215,7 +215,7 @@ def running(base):
     threads = []
 
     def begin(versions: Versions) -> Versions:
-        thread = threading.Thread(target=versions.run, args=(lambda: Text,))
+        thread = threading.Thread(target=versions.run, args=(Text,))
         thread.start()
         threads.append((versions, thread))
         return versions
@@ -273,7 +273,7 @@ def test_a_reload_waits_for_a_model_that_is_being_loaded(base, push):
 
     push(1)
     versions = Versions({}, Metrics(), poll_seconds=0.05, retries=0, retry_seconds=0)
-    thread = threading.Thread(target=versions.run, args=(lambda: Slow,))
+    thread = threading.Thread(target=versions.run, args=(Slow,))
     thread.start()
     try:
         versions.reload({"m": ModelConfig("m", base, NEWEST, {"stable": 1})})
@@ -300,7 +300,7 @@ def test_what_is_wrong_with_one_model_does_not_hold_up_the_others(base, push, mo
 def test_everything_is_closed_at_the_end(base, push):
     push(1)
     versions = versions_of(base, poll_seconds=0.01)
-    thread = threading.Thread(target=versions.run, args=(lambda: Text,))
+    thread = threading.Thread(target=versions.run, args=(Text,))
     thread.start()
     while not versions.ready():
         time.sleep(0.01)
