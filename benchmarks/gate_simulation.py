@@ -49,6 +49,7 @@ COVERED = (0.0, 0.3, 1.0)
 AT_RULE, AT_MARGIN = 0.3, OPTIONS.not_worse["kid_relative"]  # of `worst.kid_relative` in the default rules
 # What the judge does not see: the true relative KID of the candidate, and that of what serves.
 UNSEEN = {"at the rule": (AT_RULE, AT_RULE), "at the margin": (0.05 + AT_MARGIN, 0.05)}
+PERFECT = "perfect"
 FAULTS = (
     *(f"kid_relative {size:g}" for size in SHIFTS), *UNSEEN, "copies", "half copies", "one image", "never made",
 )  # fmt: skip
@@ -111,9 +112,9 @@ def judged(x: np.ndarray) -> np.ndarray:
     return (odds / odds.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def generated(fault: str | None, counts: np.ndarray, known: Known, random: np.random.Generator) -> View:
+def generated(fault: str, counts: np.ndarray, known: Known, random: np.random.Generator) -> View:
     """Images of a generator with that fault, or of a perfect one."""
-    if fault and fault.startswith("kid_relative"):
+    if fault.startswith("kid_relative"):
         return images(counts, random, shift(float(fault.split()[1])) * ways()[0])
     if fault in UNSEEN:
         return images(counts, random, shift(UNSEEN[fault][0], unseen=True) * ways()[1])
@@ -132,7 +133,7 @@ def generated(fault: str | None, counts: np.ndarray, known: Known, random: np.ra
     return view
 
 
-def outcome(n: int, fault: str | None, seed: int) -> str:
+def outcome(n: int, fault: str, seed: int) -> str:
     """What the gate says in one repetition: "blessed", "fail" or "cannot tell"."""
     random = np.random.default_rng((n, seed))
     training = images(np.array(TRAIN), random)
@@ -148,18 +149,18 @@ def outcome(n: int, fault: str | None, seed: int) -> str:
     return "blessed" if document["blessed"] else "cannot tell"
 
 
-def table(repetitions: dict[int, int], faulty: int, pool: ProcessPoolExecutor) -> Iterator[str]:
+def table(generators: list[str], repetitions: dict[int, int], faulty: int, pool: ProcessPoolExecutor) -> Iterator[str]:
     """A row for each kind of generator and number of held-out images."""
     yield "| generator | n | repetitions | blessed | fail | cannot tell | blessed, 95 % | fail, 95 % | seconds |"
     yield "|---|---|---|---|---|---|---|---|---|"
-    for fault in (None, *FAULTS):
+    for generator in generators:
         for n, most in repetitions.items():
-            count, start = most if fault is None else min(faulty, most), time.monotonic()
-            found = Counter(pool.map(partial(outcome, n, fault), range(count), chunksize=5))
+            count, start = most if generator == PERFECT else min(faulty, most), time.monotonic()
+            found = Counter(pool.map(partial(outcome, n, generator), range(count), chunksize=5))
             parts = (f"{found[key] / count:.3f}" for key in ("blessed", "fail", "cannot tell"))
             limits = (wilson_interval(found[key], count) for key in ("blessed", "fail"))
             ends = (f"{low:.3f} to {high:.3f}" for low, high in limits)
-            cells = [fault or "perfect", str(n), str(count), *parts, *ends, f"{time.monotonic() - start:.0f}"]
+            cells = [generator, str(n), str(count), *parts, *ends, f"{time.monotonic() - start:.0f}"]
             yield f"| {' | '.join(cells)} |"
 
 
@@ -201,6 +202,9 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=2000, help="of the perfect generator (default: 2000)")
     parser.add_argument("--repetitions-1000", type=int, default=100, help="of it at 1000 images (default: 100)")
     parser.add_argument("--faulty", type=int, default=200, help="of each faulty generator, at most (default: 200)")
+    parser.add_argument(
+        "--generators", nargs="+", choices=[PERFECT, *FAULTS], default=[PERFECT, *FAULTS], metavar="NAME"
+    )
     options = parser.parse_args()
     repetitions = {n: options.repetitions if n < 1000 else options.repetitions_1000 for n in options.images}
     start = time.monotonic()
@@ -212,7 +216,7 @@ def main() -> None:
         for size in sizes:
             shift(size, unseen=True)
     with ProcessPoolExecutor(2, initializer=threadpool_limits, initargs=(1,)) as pool:
-        for line in table(repetitions, options.faulty, pool):
+        for line in table(options.generators, repetitions, options.faulty, pool):
             print(line, flush=True)
         for line in coverage(options.repetitions, pool):
             print(line, flush=True)

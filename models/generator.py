@@ -49,14 +49,14 @@ class Generator:
         self._model = model  # keeps the variables that the signature uses
         self._signature = signature
 
-    def generate(self, labels: np.ndarray, seeds: np.ndarray, batch_size: int = 256) -> np.ndarray:
+    def generate(self, labels: np.ndarray, seeds: np.ndarray, batch_size: int = 64) -> np.ndarray:
         """uint8 [n, H, W, C] for labels and seeds, int [n] each; raises as `generate_png` does."""
         images = np.empty((len(labels), *self.image_shape), np.uint8)
         for row, png in enumerate(self._pngs(labels, seeds, batch_size)):
             images[row] = decode(png, self.image_shape)
         return images
 
-    def generate_png(self, labels: np.ndarray, seeds: np.ndarray, batch_size: int = 256) -> list[bytes]:
+    def generate_png(self, labels: np.ndarray, seeds: np.ndarray, batch_size: int = 64) -> list[bytes]:
         """PNG files for labels and seeds, int [n] each.
 
         Raises:

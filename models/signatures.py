@@ -111,7 +111,9 @@ class GeneratorModule(tf.Module):
         """As `serving_default`, with `image` float32 [n, H, W, C] in [0, 1] instead; zeros where there is none."""
         label, seed = _of_one_length(label=label, seed=seed)
         status = _status(self._known(label))
-        images = tf.clip_by_value((self._images(self._z(seed), label, status) + 1.0) / 2.0, 0.0, 1.0)
+        images = self._images(self._z(seed), label, status)
+        status = _where_finite(status, images)
+        images = tf.clip_by_value((images + 1.0) / 2.0, 0.0, 1.0)
         return {"image": tf.where((status == OK)[:, None, None, None], images, 0.0), "status": status}
 
     def _latent(self, label: tf.Tensor, z: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -158,15 +160,19 @@ class GeneratorModule(tf.Module):
 
     def _answer(self, z: tf.Tensor, label: tf.Tensor, status: tf.Tensor) -> dict[str, tf.Tensor]:
         """`image_bytes` and `status`, string [n] each."""
-        return {"image_bytes": _png(to_uint8(self._images(z, label, status)), status), "status": status}
+        images = self._images(z, label, status)
+        status = _where_finite(status, images)
+        return {"image_bytes": _png(to_uint8(images), status), "status": status}
 
     def _images(self, z: tf.Tensor, label: tf.Tensor, status: tf.Tensor) -> tf.Tensor:
         """float32 [n, H, W, C] in [-1, 1]; where the status is not `ok`, of anything."""
         ok = status == OK
         z, label = tf.where(ok[:, None], z, 0.0), tf.where(ok, label, 0)
-        # One row more than was asked for, because convolutions do not take a batch of none.
-        rows = [tf.pad(z, [[0, 1], [0, 0]]), tf.pad(label, [[0, 1]])]
-        return tf.cast(self._generator(rows)[:-1], tf.float32)
+        # Convolutions do not take a batch of none: it gets a row, which is cut off again.
+        asked = tf.shape(label)[0]
+        more = tf.maximum(1 - asked, 0)
+        rows = [tf.pad(z, [[0, more], [0, 0]]), tf.pad(label, [[0, more]])]
+        return tf.cast(self._generator(rows)[:asked], tf.float32)
 
     def _z(self, seeds: tf.Tensor, turn: tf.Tensor | int = 0) -> tf.Tensor:
         """z [n, d] of seeds [n]: of an image itself (0), or of a further candidate for it."""
@@ -202,6 +208,12 @@ def _status(*conditions: tuple[tf.Tensor, tf.Tensor | str]) -> tf.Tensor:
     for holds, reason in reversed(conditions):
         status = tf.where(holds, status, reason)
     return status
+
+
+def _where_finite(status: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
+    """string [n]: the status, or that the image is not finite, as of a z that is so large that sums overflow."""
+    finite = tf.reduce_all(tf.math.is_finite(images), axis=[1, 2, 3])
+    return tf.where((status == OK) & ~finite, "the image is not finite", status)
 
 
 def _png(pixels: tf.Tensor, status: tf.Tensor) -> tf.Tensor:

@@ -10,7 +10,9 @@ from serving.server import serve
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serves; returns 0 when it was ended by a signal, 2 for a fault in flags, files or ports."""
+    """Serves; returns 0 when it was ended by a signal, 130 if that came before it served, 2 for a fault in flags, files
+    or ports.
+    """
     parser = argparse.ArgumentParser(prog="python -m serving", description="TensorFlow Serving's protocol, locally.")
     add_flags(parser)
     try:
@@ -18,6 +20,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ServingError as error:
         print(f"serving: {error.message}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ has given up is dropped before it is run.
 
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -79,15 +79,21 @@ class _Batch:
 class Batching:
     """Requests of one model, signature and shape that come together are run together.
 
-    A batch is run when it is full or when its first request has waited for `batch_timeout_micros`, as soon as one of
-    the threads is free. Unlike TensorFlow Serving, a batch that fails is run again request by request, so that a bad
-    row fails its own request alone.
+    A batch is run, as soon as one of the threads is free, when it is full, or when its first request has waited for
+    `batch_timeout_micros` and no other batch of its kind is being run. What comes during a run is so gathered, as
+    Nagle's algorithm (RFC 896) gathers small packets: clients with a row each make few large runs, not many small ones.
+    Unlike TensorFlow Serving, a batch that fails is run again request by request, so that a bad row fails its own
+    request alone; but one that took too long is not, for its requests would take longer still.
     """
 
-    def __init__(self, parameters: BatchingParameters, metrics: Metrics):
+    def __init__(self, parameters: BatchingParameters, metrics: Metrics, max_waiting: int):
+        """Starts the threads; `max_waiting` bounds the batches of all queues, of which there is one for every shape."""
         self._parameters = parameters
+        self._max_waiting = max_waiting
+        self._waiting = 0
         self._metrics = metrics
         self._queues: OrderedDict[object, deque[_Batch]] = OrderedDict()  # the queue that waits longest comes first
+        self._running: Counter[object] = Counter()  # batches of each queue that are being run
         self._changed = threading.Condition()
         self._closed = False
         self._threads = [
@@ -123,9 +129,12 @@ class Batching:
             if queue and queue[-1].rows + rows <= limit:
                 queue[-1].tasks.append(task)
                 queue[-1].rows += rows
-            elif len(queue) < self._parameters.max_enqueued_batches:
+            elif len(queue) < self._parameters.max_enqueued_batches and self._waiting < self._max_waiting:
                 queue.append(_Batch(run, [task], rows))
+                self._waiting += 1
             else:
+                if not queue:
+                    del self._queues[key, shapes]
                 raise ServingError("UNAVAILABLE", FULL)
             self._changed.notify()
         return task.future
@@ -137,11 +146,16 @@ class Batching:
             self._changed.notify_all()
 
     def _work(self) -> None:
-        while (batch := self._next()) is not None:
+        while (found := self._next()) is not None:
+            key, batch = found
             self._run(batch)
+            with self._changed:
+                self._running[key] -= 1
+                if not self._running[key]:
+                    del self._running[key]
 
-    def _next(self) -> _Batch | None:
-        """Waits for a batch that is due; None when closed."""
+    def _next(self) -> tuple[object, _Batch] | None:
+        """Waits for a batch that is due, and its key; None when closed."""
         with self._changed:
             while not self._closed:
                 now = time.monotonic()
@@ -149,13 +163,17 @@ class Batching:
                 for key, queue in self._queues.items():
                     first = queue[0]
                     due = first.tasks[0].since + self._parameters.batch_timeout_micros / 1e6
-                    if len(queue) > 1 or first.rows >= self._parameters.max_batch_size or due <= now:
+                    full = len(queue) > 1 or first.rows >= self._parameters.max_batch_size
+                    if full or (due <= now and key not in self._running):
                         queue.popleft()
+                        self._waiting -= 1
                         del self._queues[key]
                         if queue:
                             self._queues[key] = queue  # at the end: other queues come first
-                        return first
-                    soonest = due if soonest is None else min(soonest, due)
+                        self._running[key] += 1
+                        return key, first
+                    if key not in self._running:
+                        soonest = due if soonest is None else min(soonest, due)
                 self._changed.wait(None if soonest is None else soonest - now)
         return None
 
@@ -168,8 +186,9 @@ class Batching:
             for task, outputs in zip(tasks, self._outputs(batch.run, tasks), strict=True):
                 task.future.set_result(outputs)
         except Exception as error:
-            if len(tasks) == 1:
-                tasks[0].future.set_exception(error)
+            if len(tasks) == 1 or (isinstance(error, ServingError) and error.code == "DEADLINE_EXCEEDED"):
+                for task in tasks:
+                    task.future.set_exception(error)
                 return
             for task in tasks:
                 try:

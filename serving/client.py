@@ -162,14 +162,14 @@ class Client:
         self,
         labels: Sequence[int] | Sequence[str] | np.ndarray,
         seeds: Sequence[int] | np.ndarray,
-        batch_size: int = 256,
+        batch_size: int = 64,
     ) -> list[bytes]:
         """PNG files; equal arguments give equal bytes, from one server.
 
         Args:
           labels: [n], indices of classes, or their names (which takes the signature `by_name`).
           seeds: [n], any int64.
-          batch_size: rows of a request at most.
+          batch_size: rows of a request at most; a server with batching refuses more than its `max_batch_size`.
 
         Raises:
           ServingError: as `predict`; and if a class is not known, or there are not as many seeds as labels.

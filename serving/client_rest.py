@@ -85,7 +85,11 @@ class Rest:
             connection.timeout = seconds
             if connection.sock is not None:
                 connection.sock.settimeout(seconds)
-            connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
+            try:
+                connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
+            except (BrokenPipeError, ConnectionResetError):
+                if connection.sock is None:
+                    raise  # else there may be an answer: who refuses a body need not read it to its end
             response = connection.getresponse()
             chunks = []
             while chunk := response.read1(_CHUNK):

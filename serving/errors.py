@@ -40,6 +40,14 @@ class ServingError(Exception):
         return HTTP_STATUS[self.code]
 
 
+def shortened(text: str, limit: int) -> str:
+    """A text of at most so many bytes of UTF-8, and a mark where it was longer."""
+    coded = text[: limit + 1].encode("utf-8", "surrogateescape")
+    if len(coded) <= limit:
+        return text
+    return coded[:limit].decode("utf-8", "ignore") + "...TRUNCATED"
+
+
 def invalid(message: str) -> ServingError:
     """INVALID_ARGUMENT, the fault of most requests."""
     return ServingError("INVALID_ARGUMENT", message)

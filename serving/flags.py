@@ -108,7 +108,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         type=_at_least_1,
         default=1000,
         metavar="N",
-        help="requests that may wait for the model, without batching; more are refused (default: %(default)s)",
+        help="runs that may wait, each of a request or of a batch; more are refused (default: %(default)s)",
     )
     add(
         "--drain_seconds",

@@ -6,6 +6,7 @@ from collections.abc import Awaitable
 from typing import Any
 
 import grpc
+import numpy as np
 from google.protobuf import any_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import (
@@ -22,12 +23,12 @@ from tensorflow_serving.apis import (
 from tensorflow_serving.apis.model_pb2 import ModelSpec
 
 from serving.config import models_of
-from serving.errors import ServingError, invalid
+from serving.errors import ServingError, invalid, shortened
 from serving.model import DEFAULT_SIGNATURE
 from serving.predictor import Predictor, refused_examples
-from serving.tensor_proto import from_proto, to_proto
+from serving.tensor_proto import from_proto, size_of, to_proto
 
-MAX_MESSAGE = 1024  # characters of an error's text, as TensorFlow Serving cuts it
+MAX_MESSAGE = 1024  # bytes of an error's text, as TensorFlow Serving cuts it
 _SMALL = 2**15
 
 
@@ -43,8 +44,9 @@ def _asked(spec: ModelSpec) -> dict[str, Any]:
 class Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
     """Predict and GetModelMetadata; Classify, Regress and MultiInference are refused."""
 
-    def __init__(self, predictor: Predictor):
+    def __init__(self, predictor: Predictor, max_bytes: int):
         self._predictor = predictor
+        self._max_bytes = max_bytes
 
     async def Predict(self, request: predict_pb2.PredictRequest, context: Any) -> predict_pb2.PredictResponse:
         start = time.perf_counter()
@@ -68,7 +70,7 @@ class Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
             assert version.model is not None, "a version that was taken is loaded"
             name = request.model_spec.signature_name or DEFAULT_SIGNATURE
             signature = version.model.signature(name)
-            inputs = {alias: from_proto(alias, proto) for alias, proto in request.inputs.items()}
+            inputs = await self._inputs(request)
             outputs = await self._predictor.run(
                 request.model_spec.name, version, signature, inputs, request.output_filter
             )
@@ -81,6 +83,16 @@ class Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
             proto = await asyncio.to_thread(to_proto, array) if large else to_proto(array)
             response.outputs[alias].CopyFrom(proto)
         return response
+
+    async def _inputs(self, request: predict_pb2.PredictRequest) -> dict[str, np.ndarray]:
+        size = sum(size_of(proto) for proto in request.inputs.values())
+        if size > self._max_bytes:
+            raise invalid(f"{size} bytes of inputs: at most {self._max_bytes} (--max_body_bytes)")
+
+        def inputs() -> dict[str, np.ndarray]:
+            return {alias: from_proto(alias, proto) for alias, proto in request.inputs.items()}
+
+        return await asyncio.to_thread(inputs) if max(size, request.ByteSize()) > _SMALL else inputs()
 
     def _used(self, request: Any):
         """The version that a request asks for, held while the context lasts."""
@@ -197,7 +209,7 @@ def server(predictor: Predictor, max_body_bytes: int) -> grpc.aio.Server:
             ("grpc.so_reuseport", 0),  # a port that is in use is an error
         ]
     )
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(Prediction(predictor), made)
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(Prediction(predictor, max_body_bytes), made)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(Models(predictor), made)
     health_pb2_grpc.add_HealthServicer_to_server(Health(predictor), made)
     return made
@@ -215,7 +227,4 @@ async def _answered_or_aborted(context: Any, answer: Awaitable) -> Any:
 
 
 async def _abort(context: Any, error: ServingError) -> None:
-    message = error.message
-    if len(message) > MAX_MESSAGE:
-        message = message[:MAX_MESSAGE] + "...TRUNCATED"
-    await context.abort(grpc.StatusCode[error.code], message)
+    await context.abort(grpc.StatusCode[error.code], shortened(error.message, MAX_MESSAGE))

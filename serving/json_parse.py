@@ -9,9 +9,11 @@ import json
 import math
 import re
 
-from serving.errors import ServingError, invalid
+from serving.errors import ServingError, invalid, shortened
 
 BOM = b"\xef\xbb\xbf"
+MAX_SHOWN = 2**14
+MAX_DEPTH = 2**14  # of lists and objects in each other; one takes many times the memory of the byte that opens it
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _SPACE = re.compile(rb"[ \t\n\r]*")
 _NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(\.[0-9]*)?([eE][+-]?[0-9]*)?")
@@ -44,14 +46,16 @@ def parse(body: bytes) -> dict:
 
 
 def show(value: object) -> str:
-    """A value as TensorFlow Serving quotes it in an error."""
+    """A value as TensorFlow Serving quotes it in an error, up to `MAX_SHOWN` bytes."""
     if isinstance(value, float) and math.isfinite(value):
         text = f"{value:.6g}" if float(f"{value:.6g}") == value else f"{value:.9g}"
         return text if "." in text or "e" in text else text + ".0"
-    try:
-        return json.dumps(value, indent=4, ensure_ascii=False)
-    except RecursionError:
-        return "(too deeply nested to be shown)"
+    text = ""
+    for part in json.JSONEncoder(indent=4, ensure_ascii=False).iterencode(value):
+        text += part
+        if len(text) > MAX_SHOWN:
+            break
+    return shortened(text, MAX_SHOWN)
 
 
 def _text(body: bytes) -> str:
@@ -105,6 +109,8 @@ def _read(body: bytes) -> object:
     open_containers: list[list | dict] = []
     keys: list[str] = []  # of the members being read, one for each open object
     while True:
+        if len(open_containers) > MAX_DEPTH:
+            raise _wrong(f"More than {MAX_DEPTH} lists or objects in each other", at)
         value: object
         start = body[at : at + 1]
         if start == b"{":

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -141,7 +142,7 @@ class Model:
     def _replay(self, request: PredictRequest) -> None:
         signature = self.signature(request.model_spec.signature_name)
         inputs = {alias: from_proto(alias, proto) for alias, proto in request.inputs.items()}
-        self.run(signature, checked_inputs(signature, inputs), list(request.output_filter) or list(signature.outputs))
+        self.run(signature, checked_inputs(signature, inputs), checked_outputs(signature, request.output_filter))
 
     def close(self) -> None:
         """Frees it; nothing runs any more."""
@@ -171,10 +172,27 @@ def checked_inputs(signature: Signature, inputs: Mapping[str, np.ndarray]) -> Ma
                 "alias set: "
             )
     for position, alias in enumerate(wanted):
-        given = _given_dtype(inputs[alias])
+        given = _given_dtype(inputs[alias].dtype)
         if given != signature.dtypes[alias]:
             raise invalid(f"Expects arg[{position}] to be {signature.dtypes[alias]} but {given} is provided")
     return inputs
+
+
+def checked_outputs(signature: Signature, wanted: Sequence[str]) -> tuple[str, ...]:
+    """Aliases of the outputs to compute: those wanted, or all; in one order, so that each set is compiled once.
+
+    Raises:
+      ServingError: if the signature has no such output, or one is named twice.
+    """
+    for i, alias in enumerate(wanted):
+        if alias not in signature.outputs:
+            raise invalid(
+                f"output tensor alias not found in signature: {alias} Outputs expected to be in the set "
+                f"{{{','.join(sorted(signature.outputs))}}}."
+            )
+        if alias in wanted[:i]:
+            raise invalid(f"duplicate output tensor alias: {alias}")
+    return tuple(alias for alias in signature.outputs if not wanted or alias in wanted)
 
 
 def _array(output: object) -> np.ndarray:
@@ -182,8 +200,9 @@ def _array(output: object) -> np.ndarray:
     return np.array(output, object) if isinstance(output, bytes) else np.asarray(output)
 
 
-def _given_dtype(array: np.ndarray) -> str:
-    return "string" if array.dtype == object else _DTYPE_NAMES.get(array.dtype.name, array.dtype.name)
+@cache
+def _given_dtype(dtype: np.dtype) -> str:
+    return "string" if dtype.kind == "O" else _DTYPE_NAMES.get(dtype.name, dtype.name)
 
 
 def _signature(definition: meta_graph_pb2.SignatureDef) -> Signature:

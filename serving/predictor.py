@@ -12,7 +12,7 @@ import numpy as np
 from serving.batching import Batching, OneByOne
 from serving.errors import ServingError, invalid
 from serving.metrics import Metrics
-from serving.model import Signature, checked_inputs
+from serving.model import Signature, checked_inputs, checked_outputs
 from serving.version import Version
 from serving.versions import Versions
 
@@ -26,6 +26,7 @@ class Predictor:
         self.max_rows = max_rows
         self._runner = runner
         self._running = 0
+        self._ended: list[asyncio.Future] = []  # who waits for what has ended and is not told yet
         self._lock = threading.Lock()
 
     async def run(
@@ -52,7 +53,7 @@ class Predictor:
         rows = max((len(array) for array in inputs.values() if array.ndim), default=0)
         if rows > self.max_rows:
             raise invalid(f"{rows} rows in one request: at most {self.max_rows} (--max_rows)")
-        aliases = _filtered(signature, output_filter)
+        aliases = checked_outputs(signature, output_filter)
         model = version.model
         assert model is not None, "a version that was taken is loaded"
 
@@ -67,31 +68,35 @@ class Predictor:
         self.versions.hold(version)
         with self._lock:
             self._running += 1
-        future.add_done_callback(partial(self._done, version))
-        outputs = await asyncio.wrap_future(future)
-        return dict(zip(aliases, outputs, strict=True))
+        loop = asyncio.get_running_loop()
+        ended = loop.create_future()
+        future.add_done_callback(partial(self._done, version, loop, ended))
+        try:
+            await ended
+        except asyncio.CancelledError:
+            future.cancel()  # it is not run if it still waits
+            raise
+        return dict(zip(aliases, future.result(), strict=True))
 
     def idle(self) -> bool:
         """Whether nothing runs or waits."""
         return self._running == 0
 
-    def _done(self, version: Version, _: Future) -> None:
+    def _done(self, version: Version, loop: asyncio.AbstractEventLoop, ended: asyncio.Future, _: Future) -> None:
         with self._lock:
             self._running -= 1
+            self._ended.append(ended)
+            first = len(self._ended) == 1
         self.versions.release(version)
+        if first:  # a batch ends as many requests at once as it has: the loop is woken once for all of them
+            loop.call_soon_threadsafe(self._tell)
 
-
-def _filtered(signature: Signature, wanted: Sequence[str]) -> tuple[str, ...]:
-    """The outputs to compute."""
-    for i, alias in enumerate(wanted):
-        if alias not in signature.outputs:
-            raise invalid(
-                f"output tensor alias not found in signature: {alias} Outputs expected to be in the set "
-                f"{{{','.join(sorted(signature.outputs))}}}."
-            )
-        if alias in wanted[:i]:
-            raise invalid(f"duplicate output tensor alias: {alias}")
-    return tuple(wanted) or tuple(signature.outputs)
+    def _tell(self) -> None:
+        with self._lock:
+            told, self._ended = self._ended, []
+        for ended in told:
+            if not ended.done():
+                ended.set_result(None)
 
 
 def refused_examples(signature: Signature, verb: str) -> ServingError:

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from serving import json_answers, json_parse, json_tensors
-from serving.errors import ServingError, invalid
+from serving.errors import ServingError, invalid, shortened
 from serving.model import DEFAULT_SIGNATURE
 from serving.predictor import Predictor, refused_examples
 
@@ -28,6 +28,7 @@ _ASKED = re.compile(_MODEL + r":(?P<verb>classify|regress|predict)")
 _TOLD = re.compile(_MODEL + r"(?:/(?P<part>metadata))?")
 # Work on bodies beyond this many bytes is done on a thread, so that other requests are not kept waiting.
 _SMALL = 2**15
+_MAX_MESSAGE = 2 * json_parse.MAX_SHOWN  # bytes of an error's text
 
 
 class Rest:
@@ -66,7 +67,7 @@ class Rest:
             response, code = _refusal(error)
         except _TooLarge as error:
             response, code = _json(json_answers.error_json(str(error)), 413), "RESOURCE_EXHAUSTED"
-            response.headers["connection"] = "close"  # the rest of the body is not read
+            response.headers["connection"] = "close"
         except ClientDisconnect:
             response, code = _refusal(ServingError("CANCELLED", "The client has gone"))
         except Exception as error:
@@ -86,13 +87,15 @@ class Rest:
         """
         limit = self._max_body_bytes
         chunks, size = [], 0
-        if int(request.headers.get("content-length", 0)) > limit:
-            raise _TooLarge(limit)
-        async for chunk in request.stream():
+        if int(request.headers.get("content-length", 0)) > limit and "expect" in request.headers:
+            raise _TooLarge(limit)  # this client asks before it sends
+        async for chunk in request.stream():  # to the end: others listen only then, and would not hear a refusal
             chunks.append(chunk)
             size += len(chunk)
             if size > limit:
-                raise _TooLarge(limit)
+                chunks.clear()
+        if size > limit:
+            raise _TooLarge(limit)
         body = b"".join(chunks)
         if request.headers.get("content-encoding", "").lower() == "gzip":
             try:
@@ -105,8 +108,7 @@ class Rest:
         return body
 
     async def _predict(self, body: bytes, name: str, number: int | None, label: str | None, verb: str) -> bytes:
-        document = await _on_thread_if(len(body) > _SMALL, json_parse.parse, body)
-        signature_name = json_tensors.signature_name(document)
+        document, signature_name = await _on_thread_if(len(body) > _SMALL, _parsed, body, verb)
         with self._predictor.versions.use(name, number, label) as version:
             assert version.model is not None, "a version that was taken is loaded"
             signature = version.model.signatures.get(signature_name or DEFAULT_SIGNATURE)
@@ -125,13 +127,7 @@ class Rest:
     async def _classify_or_regress(
         self, body: bytes, name: str, number: int | None, label: str | None, verb: str
     ) -> bytes:
-        document = json_parse.parse(body)
-        signature_name = json_tensors.signature_name(document)
-        if "examples" not in document:
-            raise invalid(
-                f"JSON Value: {json_parse.show(document)} When method is classify, key 'examples' is expected and was "
-                "not found"
-            )
+        _, signature_name = await _on_thread_if(len(body) > _SMALL, _parsed, body, verb)
         with self._predictor.versions.use(name, number, label) as version:
             assert version.model is not None, "a version that was taken is loaded"
             signature = version.model.signature(signature_name)
@@ -155,6 +151,18 @@ class Rest:
             _indented(spec),
             _indented({"signature_def": signatures}),
         )
+
+
+def _parsed(body: bytes, verb: str) -> tuple[dict, str]:
+    """The document of a request, and the name of the signature that it asks for."""
+    document = json_parse.parse(body)
+    signature_name = json_tensors.signature_name(document)
+    if verb != "predict" and "examples" not in document:
+        raise invalid(
+            f"JSON Value: {json_parse.show(document)} When method is classify, key 'examples' is expected and was not "
+            "found"
+        )
+    return document, signature_name
 
 
 class _TooLarge(Exception):
@@ -218,9 +226,10 @@ def _matched(method: str, path: str) -> tuple[re.Match[str], str, int | None, st
         raise invalid(f"Malformed request: {method} {path}")
     if not match["name"]:
         raise invalid("Missing model name in request.")
-    version = int(match["version"]) if match["version"] else None
-    if version is not None and version >= 2**63:
+    digits = match["version"]
+    if digits and (len(digits) > len(str(2**63)) or int(digits) >= 2**63):
         raise invalid("")  # so says TensorFlow Serving: nothing
+    version = int(digits) if digits else None
     return match, unquote(match["name"]), version, unquote(match["label"]) if match["label"] else None
 
 
@@ -229,7 +238,7 @@ def _json(body: bytes, status: int = 200) -> Response:
 
 
 def _refusal(error: ServingError) -> tuple[Response, str]:
-    body = json_answers.error_json(error.message) if error.message else b""
+    body = json_answers.error_json(shortened(error.message, _MAX_MESSAGE)) if error.message else b""
     return _json(body, error.http_status), error.code
 
 

@@ -1,16 +1,18 @@
 """The endpoint as a process: ports, threads, signals."""
 
 import asyncio
-import contextlib
+import gc
 import logging
+import math
 import os
 import resource
 import signal
 import socket
 import sys
 import threading
+import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,15 +21,14 @@ from serving import config
 from serving.errors import ServingError
 from serving.flags import Options
 from serving.metrics import Metrics
-from serving.versions import LoadModel, Versions
+from serving.versions import Versions
 
 if TYPE_CHECKING:
-    import uvicorn
-
     from serving.human_evaluation import Guessing
     from serving.predictor import Predictor
 
 logger = logging.getLogger("serving")
+BACKLOG = 2048  # connections that wait to be taken
 
 
 def serve(options: Options, told: Callable[[str], None] = print, guessing: "Guessing | None" = None) -> int:
@@ -49,51 +50,65 @@ def serve(options: Options, told: Callable[[str], None] = print, guessing: "Gues
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.filterwarnings("ignore", category=FutureWarning, module="google")
     _allow_many_files()
+    file = options.model_config_file
+    text = _text_of(file) if file else None  # before it is read: what changes later is seen
     models = (
-        config.read_models(options.model_config_file)
-        if options.model_config_file
-        else config.one_model(options.model_name or "default", options.model_base_path)
+        config.read_models(file) if file else config.one_model(options.model_name or "default", options.model_base_path)
     )
     batching = None
     if options.enable_batching:
-        file = options.batching_parameters_file
-        batching = config.read_batching(file) if file else config.BatchingParameters()
+        parameters = options.batching_parameters_file
+        batching = config.read_batching(parameters) if parameters else config.BatchingParameters()
     metrics_path = config.read_metrics_path(options.monitoring_config_file) if options.monitoring_config_file else None
     metrics = Metrics()
+    retry_seconds = options.load_retry_interval_micros / 1e6
     versions = Versions(
         models,
         metrics,
         poll_seconds=options.file_system_poll_wait_seconds,
         retries=options.max_num_load_retries,
-        retry_seconds=options.load_retry_interval_micros / 1e6,
+        retry_seconds=retry_seconds,
         label_unavailable=options.allow_version_labels_for_unavailable_models,
     )
     # Ports are taken before TensorFlow is loaded, so that one that is in use is told at once.
     rest_socket = _bound(options.host, options.rest_api_port, "--rest_api_port")
     grpc_socket = _bound(options.host, options.port, "--port")
 
-    def loader() -> LoadModel:
-        from serving.model import Model
-
-        return partial(Model, timeout_ms=options.rest_api_timeout_in_ms)
-
-    manager = threading.Thread(target=versions.run, args=(loader,), name="versions", daemon=True)
-    manager.start()
-
-    from serving.batching import Batching, OneByOne  # TensorFlow is loaded from here on
+    versions.look(None)  # says what is missing before TensorFlow is loaded, which takes seconds
+    # All is imported before there are threads: two that import at once can wait for each other for ever.
+    from serving import grpc_api, http_server, rest, ui  # noqa: F401
+    from serving.batching import Batching, OneByOne
+    from serving.model import Model
     from serving.predictor import Predictor
 
+    gc.freeze()  # TensorFlow stays: to look through it takes a quarter of a second, each time a version is closed
+    load_model = partial(Model, timeout_ms=options.rest_api_timeout_in_ms)
+    manager = threading.Thread(target=versions.run, args=(load_model,), name="versions", daemon=True)
+    manager.start()
+    poll_seconds = options.model_config_file_poll_wait_seconds
+    if file and poll_seconds:
+        watched = (file, text, poll_seconds, retry_seconds, versions)
+        threading.Thread(target=_watch, args=watched, name="models", daemon=True).start()
+
     threads = 2 * (os.cpu_count() or 1)
-    runner = Batching(batching, metrics) if batching else OneByOne(threads, options.max_waiting)
+    runner = Batching(batching, metrics, options.max_waiting) if batching else OneByOne(threads, options.max_waiting)
     predictor = Predictor(versions, runner, metrics, options.max_rows)
-    drained = asyncio.run(_serve(options, predictor, guessing, metrics_path, rest_socket, grpc_socket, told))
+    # A thread at work, which asyncio would wait for, cannot be ended alone: so the process ends, if need be.
+    end = threading.Timer(options.drain_seconds + 2, _end_undrained, (options.drain_seconds,))
+    end.daemon = True
+    drained = asyncio.run(_serve(options, predictor, guessing, metrics_path, rest_socket, grpc_socket, told, end))
+    end.cancel()
     runner.close()
     manager.join(timeout=5)
     if not drained:
-        logger.warning("requests were still under way after %g s", options.drain_seconds)
-        sys.stdout.flush()
-        os._exit(1)  # a thread in the middle of a run cannot be ended
+        _end_undrained(options.drain_seconds)
     return 0
+
+
+def _end_undrained(drain_seconds: float) -> None:
+    logger.warning("requests were still under way after %g s", drain_seconds)
+    sys.stdout.flush()
+    os._exit(1)
 
 
 async def _serve(
@@ -104,9 +119,10 @@ async def _serve(
     rest_socket: socket.socket,
     grpc_socket: socket.socket,
     told: Callable[[str], None],
+    end: threading.Timer,
 ) -> bool:
-    """Serves until a signal comes; returns whether all requests have ended."""
-    from serving import grpc_api, rest, ui
+    """Serves until a signal comes, and starts `end` then; returns whether all requests have ended."""
+    from serving import grpc_api, http_server, rest, ui
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -126,17 +142,15 @@ async def _serve(
         (metrics_path, predictor.metrics.text) if metrics_path else None,
         ui.routes(predictor, guessing),
     )
-    http_server = _http_server(app, options.drain_seconds)
-    http = asyncio.create_task(http_server.serve(sockets=[rest_socket]))
-    files = asyncio.create_task(_reload(options, predictor.versions))
-    rest_socket.listen(2048)  # from here on a client may come, even if the server's own task has not begun
+    rest_server = http_server.server(app, options.drain_seconds)
+    http = asyncio.create_task(rest_server.serve(sockets=[rest_socket]))
     rest_address = _address(options.host, rest_socket.getsockname()[1])
     told(f"REST on http://{rest_address}, gRPC on {_address(options.host, grpc_port)}")
 
     await stop.wait()
     logger.info("stopping: what is under way has %g s to end", options.drain_seconds)
-    files.cancel()
-    http_server.should_exit = True
+    end.start()
+    rest_server.should_exit = True
     try:
         async with asyncio.timeout(options.drain_seconds + 1):
             await asyncio.gather(grpc_server.stop(options.drain_seconds), http)
@@ -147,47 +161,24 @@ async def _serve(
     return predictor.idle()
 
 
-def _http_server(app: object, drain_seconds: float) -> "uvicorn.Server":
-    import uvicorn
+def _watch(file: Path, last: str | None, seconds: float, retry_seconds: float, versions: Versions) -> None:
+    """Takes over the file of models whenever it has changed since it was `last`, as long as the process lasts.
 
-    class Server(uvicorn.Server):
-        @contextlib.contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            yield  # they are ours
-
-    return Server(
-        uvicorn.Config(
-            app,  # type: ignore[arg-type]
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            log_level="error",
-            access_log=False,
-            server_header=False,
-            timeout_keep_alive=60,
-            timeout_graceful_shutdown=max(1, round(drain_seconds)),
-        )
-    )
-
-
-async def _reload(options: Options, versions: Versions) -> None:
-    """Takes over the file of models whenever it has changed; one that is wrong is told and changes nothing."""
-    file, seconds = options.model_config_file, options.model_config_file_poll_wait_seconds
-    if file is None or not seconds:
-        return
-    last = _text_of(file)
+    One that is wrong is told and changes nothing; it is tried again, for what it names may come later.
+    """
+    again = math.inf
     while True:
-        await asyncio.sleep(seconds)
-        text = await asyncio.to_thread(_text_of, file)
-        if text == last:
+        time.sleep(seconds)
+        text = _text_of(file)
+        if text == last and time.monotonic() < again:
             continue
-        last = text
+        last, again = text, math.inf
         try:
-            await asyncio.to_thread(versions.reload, config.read_models(file))
+            versions.reload(config.read_models(file))
             logger.info("%s: taken over", file)
         except ServingError as error:
             logger.error("%s: %s", file, error.message)
+            again = time.monotonic() + retry_seconds
 
 
 def _text_of(file: Path) -> str | None:
@@ -198,12 +189,13 @@ def _text_of(file: Path) -> str | None:
 
 
 def _bound(host: str, port: int, flag: str) -> socket.socket:
-    """A socket that has the port and does not listen yet."""
+    """A socket that has the port: it listens, for else another may take it; who calls before the server runs waits."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         bound = socket.socket(family, kind, protocol)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
+        bound.listen(BACKLOG)
     except OSError as error:
         raise ServingError("UNAVAILABLE", f"{flag}: {_address(host, port)}: {error.strerror}") from None
     return bound

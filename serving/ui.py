@@ -23,7 +23,7 @@ from serving.errors import ServingError
 from serving.human_evaluation import Guessing, Kind, Question, RealImages, tally
 from serving.model import DEFAULT_SIGNATURE
 from serving.predictor import Predictor
-from serving.versions import Version
+from serving.version import Version
 
 FOLDER = Path(__file__).with_name("page")
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
@@ -120,7 +120,10 @@ class _Ui:
         assert self._guessing is not None
         asked = await _body(request)
         model, wanted = str(asked.get("model")), asked.get("class")
-        session = self._guessing.session(asked.get("session"))
+        token = asked.get("session")
+        if not isinstance(token, str | None):
+            raise _Refused(400, "session: allowed is a text")
+        session = self._guessing.session(token)
         with self._predictor.versions.use(model) as version:
             described = await asyncio.to_thread(_description, version)
             real = await asyncio.to_thread(self._real, described)
@@ -189,7 +192,7 @@ async def _body(request: Request) -> dict[str, Any]:
             raise _Refused(413, f"the body has more than {MAX_BODY_BYTES} bytes")
     try:
         asked = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         asked = None
     if not isinstance(asked, dict):
         raise _Refused(400, "the body is no JSON object")

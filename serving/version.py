@@ -22,7 +22,7 @@ class Version:
       model: while it is AVAILABLE or UNLOADING.
       users: requests that use it.
       contents: what its directory held at the last look.
-      attempts: times that loading these contents was tried.
+      failures: times that loading these contents failed.
       next_attempt: when to try again, by the monotonic clock.
     """
 
@@ -33,7 +33,7 @@ class Version:
     model: "Model | None" = None
     users: int = 0
     contents: tuple | None = None
-    attempts: int = 0
+    failures: int = 0
     next_attempt: float = 0.0
 
 

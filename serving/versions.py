@@ -10,15 +10,15 @@ import gc
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from serving.config import ModelConfig
-from serving.errors import ServingError, invalid
+from serving.errors import ServingError
 from serving.metrics import Metrics
-from serving.version import State, Version, contents_of
+from serving.served import Served
+from serving.version import Version, contents_of
 
 if TYPE_CHECKING:
     from serving.model import Model
@@ -29,8 +29,8 @@ LoadModel = Callable[[Path], "Model"]
 LOOK_AGAIN_SECONDS = 1.0  # at the latest, while a version is not settled
 
 
-class Versions:
-    """All versions of all models."""
+class Versions(Served):
+    """All versions of all models, and the thread that loads and closes them."""
 
     def __init__(
         self,
@@ -54,130 +54,67 @@ class Versions:
         Raises:
           ServingError: if a label is given to a version that is not served yet and may not be.
         """
+        super().__init__(models)
         self._metrics = metrics
         self._poll_seconds = poll_seconds
         self._retries = retries
         self._retry_seconds = retry_seconds
         self._label_unavailable = label_unavailable
-        self._lock = threading.RLock()
-        self._wake = threading.Event()
         self._stopped = False
-        self._versions: dict[str, dict[int, Version]] = {}
-        self._models: dict[str, ModelConfig] = dict(models)
-        self._labels: dict[str, dict[str, int]] = {}
         self._said: dict[str, str] = {}  # the last complaint about each model
-        self._configured = 0  # how many configurations have come since the first one
-        self._looked = 0  # as it was when the last look began
+        self._reloading = threading.Lock()
+        self._coming: dict[str, ModelConfig] = {}  # of the reload that is under way
+        self._announced = 0
+        self._looked = 0  # `_announced`, as it was when the last look began
         self._set_labels(models)
 
-    # What requests ask for.
-
-    @contextmanager
-    def use(self, name: str, number: int | None = None, label: str | None = None) -> Iterator[Version]:
-        """A version that stays loaded as long as the context lasts: the one asked for, or the newest.
-
-        Raises:
-          ServingError: if it is not served.
-        """
-        version = self.take(name, number, label)
-        try:
-            yield version
-        finally:
-            self.release(version)
-
-    def take(self, name: str, number: int | None = None, label: str | None = None) -> Version:
-        """As `use`; `release` must follow."""
-        with self._lock:
-            if label is not None:
-                labels = self._labels.get(name, {})
-                if label not in labels:
-                    raise invalid(f"Unrecognized servable version label: {label}")
-                number = labels[label]
-            served = {v.number: v for v in self._versions.get(name, {}).values() if v.state == "AVAILABLE"}
-            asked = max(served, default=None) if number is None else number
-            if asked not in served:
-                request = f"Latest({name})" if number is None else f"Specific({name}, {number})"
-                raise ServingError("NOT_FOUND", f"Servable not found for request: {request}")
-            served[asked].users += 1
-            return served[asked]
-
-    def hold(self, version: Version) -> None:
-        """One user more of a version that has one."""
-        with self._lock:
-            version.users += 1
-
-    def release(self, version: Version) -> None:
-        """One user less."""
-        with self._lock:
-            version.users -= 1
-            if not version.users and version.state == "UNLOADING":
-                self._wake.set()
-
-    def status(self, name: str, number: int | None = None) -> list[tuple[int, State, ServingError | None]]:
-        """(number, state, error) of the versions of a model, newest first, or of one of them.
-
-        Raises:
-          ServingError: if there are none.
-        """
-        with self._lock:
-            known = self._versions.get(name, {})
-            if number is not None and number not in known:
-                raise ServingError("NOT_FOUND", f"Could not find version {number} of model {name}")
-            if not known:
-                raise ServingError("NOT_FOUND", f"Could not find any versions of model {name}")
-            numbers = sorted(known, reverse=True) if number is None else [number]
-            return [(known[n].number, known[n].state, known[n].error) for n in numbers]
-
-    def ready(self) -> bool:
-        """Whether every model has a version that is served."""
-        with self._lock:
-            return all(self._serves(name) for name in self._models)
-
-    def names(self) -> list[str]:
-        """The models that are configured."""
-        return list(self._models)
-
-    def knows(self, name: str) -> bool:
-        """Whether a model of that name is or was configured."""
-        return name in self._models or name in self._versions
-
     def reload(self, models: Mapping[str, ModelConfig], timeout: float = 60.0) -> None:
-        """Takes another configuration, and waits until all that it adds is served or has failed.
+        """Takes another configuration, whole or not at all.
+
+        What it adds is loaded beside what serves. Only when every model serves, and every label can be given, does the
+        configuration before end.
 
         Raises:
-          ServingError: if a model did not become available, or a label could not be given.
+          ServingError: if a model did not become available in time, or a label could not be given.
         """
-        with self._lock:
-            self._models = dict(models)
-            self._configured += 1
-            mine = self._configured
-        self._wake.set()
-        deadline = time.monotonic() + timeout
-        while (self._looked < mine or self._pending()) and time.monotonic() < deadline and not self._stopped:
-            time.sleep(0.05)
-        with self._lock:
-            missing = [name for name in models if not self._serves(name)]
-            if missing:
-                told = "".join(f"{{name: {name}}}, " for name in missing)
-                raise ServingError("UNKNOWN", f"{len(missing)} model(s) did not become available: {{{told}}}")
-            self._set_labels(models)
+        with self._reloading:
+            deadline = time.monotonic() + timeout
+            try:
+                self._bring(models, deadline)
+                with self._lock:
+                    missing = [name for name in models if not self._serves(name)]
+                    if missing:
+                        told = "".join(f"{{name: {name}}}, " for name in missing)
+                        raise ServingError("UNKNOWN", f"{len(missing)} model(s) did not become available: {{{told}}}")
+                    self._set_labels(models)
+                    self._models = dict(models)
+            finally:
+                self._bring({}, deadline)  # and what is not wanted any more is closed
 
-    def _pending(self) -> bool:
+    def _bring(self, models: Mapping[str, ModelConfig], deadline: float) -> None:
+        """Has the thread load models beside those that are configured, and waits until it has tried."""
+        with self._lock:
+            self._coming = dict(models)
+            self._announced += 1
+            mine = self._announced
+            self._wake.set()
+        while (self._looked < mine or self._pending(models)) and time.monotonic() < deadline and not self._stopped:
+            time.sleep(0.05)
+
+    def _pending(self, models: Mapping[str, ModelConfig]) -> bool:
         """Whether there is a version to be loaded that was not tried yet."""
         with self._lock:
-            known = [version for versions in self._versions.values() for version in versions.values()]
-            return any(version.state in ("START", "LOADING") and not version.attempts for version in known)
-
-    def _serves(self, name: str) -> bool:
-        return any(version.state == "AVAILABLE" for version in self._versions.get(name, {}).values())
+            known = [version for name in models for version in self._versions.get(name, {}).values()]
+            return any(version.state in ("START", "LOADING") and not version.failures for version in known)
 
     def _set_labels(self, models: Mapping[str, ModelConfig]) -> None:
         """All labels anew, or none of them."""
         for name, model in models.items():
             for label, number in model.labels.items():
                 version = self._versions.get(name, {}).get(number)
+                serves = version and version.state == "AVAILABLE" and number in (self._aspired(model) or ())
                 new = label not in self._labels.get(name, {})
-                if not (version and version.state == "AVAILABLE") and not (self._label_unavailable and new):
+                if not serves and not (self._label_unavailable and new):
                     raise ServingError(
                         "FAILED_PRECONDITION",
                         f"Request to assign label to version {number} of model {name}, which is not currently "
@@ -185,12 +122,8 @@ class Versions:
                     )
         self._labels = {name: dict(model.labels) for name, model in models.items()}
 
-    # What the thread does.
-
-    def run(self, loader: Callable[[], LoadModel]) -> None:
-        """Looks, loads and retires until `stop`; `loader` imports what loads a model, after the first look."""
-        self.look(None)
-        load_model = loader()
+    def run(self, load_model: LoadModel) -> None:
+        """Looks, loads and retires until `stop`."""
         while not self._stopped:
             self._wake.clear()
             settled = self.look(load_model)
@@ -219,32 +152,46 @@ class Versions:
         """
         settled = True
         with self._lock:
-            models, configured = dict(self._models), self._configured
-        for name in [*models, *(name for name in self._versions if name not in models)]:
-            model = models.get(name)
-            aspired = self._aspired(model) if model else {}
-            with self._lock:
-                known = self._versions.setdefault(name, {}) if aspired else self._versions.get(name, {})
-                for number, path in aspired.items():
-                    if number not in known or (known[number].state == "END" and known[number].error is None):
-                        known[number] = Version(number, path)
-            for number in aspired:
-                settled &= self._advance(known[number], name, load_model)
-            self._retire(known, aspired, removed=model is None)
-        self._looked = configured
+            announced = self._announced
+            wanted: dict[str, list[ModelConfig]] = {name: [] for name in self._versions}
+            for model in (*self._models.values(), *self._coming.values()):
+                wanted.setdefault(model.name, []).append(model)
+        for name, models in wanted.items():
+            try:
+                settled &= self._look_at(name, models, load_model)
+            except Exception:  # whatever it is, this thread goes on
+                logger.exception("%s", name)
+                settled = False
+        self._looked = announced
         return settled
 
-    def _aspired(self, model: ModelConfig) -> dict[int, Path]:
-        """The versions that should be served, newest first."""
+    def _look_at(self, name: str, models: list[ModelConfig], load_model: LoadModel | None) -> bool:
+        """One look at a model, as it is configured now and by the reload that is under way."""
+        settled = True
+        found = [self._aspired(model) for model in models]
+        aspired = {number: path for versions in reversed(found) for number, path in (versions or {}).items()}
+        with self._lock:
+            known = self._versions.setdefault(name, {}) if aspired else self._versions.get(name, {})
+            for number, path in aspired.items():
+                if number not in known or (known[number].state == "END" and known[number].error is None):
+                    known[number] = Version(number, path)
+        for number in aspired:
+            settled &= self._advance(known[number], name, load_model)
+        # What serves stays until all that is to replace it serves, and while nobody can tell what that is.
+        replaced = None not in found and all(known[number].state == "AVAILABLE" for number in aspired)
+        self._retire(known, aspired, replaced)
+        return settled
+
+    def _aspired(self, model: ModelConfig) -> dict[int, Path] | None:
+        """The versions that should be served, newest first; None if the base path cannot be read."""
         try:
-            children = list(model.base_path.iterdir())
+            children = [path for path in model.base_path.iterdir() if path.name.isdecimal() and path.is_dir()]
         except OSError as error:
             self._complain(
                 model.name, f"Could not find base path {model.base_path} for servable {model.name}: {error.strerror}"
             )
-            return {}
-        found = {int(path.name): path for path in children if path.name.isdecimal() and path.is_dir()}
-        found = {number: path for number, path in found.items() if number < 2**63}
+            return None
+        found = {number: path for path in children if (number := int(path.name)) < 2**63}
         picked = {number: found[number] for number in model.policy.pick(list(found))}
         if not picked:
             self._complain(
@@ -269,7 +216,7 @@ class Versions:
             return True
         contents = contents_of(version.path)
         if contents != version.contents:
-            version.contents, version.attempts, version.next_attempt = contents, 0, 0.0
+            version.contents, version.failures, version.next_attempt = contents, 0, 0.0
             version.state, version.error = "LOADING", None
             return False
         if load_model is None or version.state == "END" or time.monotonic() < version.next_attempt:
@@ -278,23 +225,28 @@ class Versions:
         return version.state in ("AVAILABLE", "END")
 
     def _load(self, version: Version, name: str, load_model: LoadModel) -> None:
-        version.attempts += 1
         start = time.monotonic()
         try:
             model = load_model(version.path)
             self._metrics.load_attempts.add(str(version.path), "success")
             try:
                 warm = model.warm_up(version.path)
-            except ServingError:
+            except Exception:
                 model.close()
                 raise
-        except ServingError as error:
+        except Exception as error:  # whatever a model's files can make TensorFlow raise
+            fault = (
+                error
+                if isinstance(error, ServingError)
+                else ServingError("INTERNAL", f"{type(error).__name__}: {error}")
+            )
             self._metrics.load_attempts.add(str(version.path), "fail")
-            logger.error("%s version %d cannot be loaded: %s: %s", name, version.number, error.code, error.message)
-            version.next_attempt = time.monotonic() + self._retry_seconds
-            if version.attempts > self._retries:
-                with self._lock:
-                    version.state, version.error = "END", error
+            logger.error("%s version %d cannot be loaded: %s: %s", name, version.number, fault.code, fault.message)
+            with self._lock:
+                version.failures += 1
+                version.next_attempt = time.monotonic() + self._retry_seconds
+                if version.failures > self._retries:
+                    version.state, version.error = "END", fault
             return
         if warm:
             self._metrics.warmup_latency.observe(warm, str(version.path), "OK")
@@ -302,9 +254,8 @@ class Versions:
             version.model, version.state = model, "AVAILABLE"
         logger.info("%s version %d is served (loaded in %.1f s)", name, version.number, time.monotonic() - start)
 
-    def _retire(self, known: Mapping[int, Version], aspired: Mapping[int, Path], removed: bool) -> None:
-        """Ends what is no longer wanted; what serves stays until all that is to replace it serves."""
-        replaced = removed or (bool(aspired) and all(known[number].state == "AVAILABLE" for number in aspired))
+    def _retire(self, known: Mapping[int, Version], aspired: Mapping[int, Path], replaced: bool) -> None:
+        """Ends what is no longer wanted: what serves, if it is replaced."""
         for version in list(known.values()):
             if version.number in aspired:
                 continue

@@ -50,7 +50,8 @@ def decide(
         return Decision("rejected", ["the gate has no rules, and without a rule nothing is blessed", *failed], warnings)
     if blocked:
         return Decision("rejected", blocked, warnings)
-    reasons = [*_not_worse(comparisons), *not_compared] or ["nothing to compare with"]
+    nothing = "nothing to compare with" if options.not_worse else "gate.not_worse names nothing to compare"
+    reasons = [*_not_worse(comparisons), *not_compared] or [nothing]
     return Decision("blessed", [_rules_hold(results), *reasons], warnings)
 
 

@@ -175,6 +175,7 @@ BAD_ROWS = [
     ],
     ("truncated", {"label": 10, "truncation": np.nan}, "unknown label 10: allowed 0..9"),
     *[("latent", {"z": np.full(LATENT, value)}, "z is not finite") for value in (np.nan, np.inf, -np.inf)],
+    ("latent", {"z": np.full(LATENT, 3e38)}, "the image is not finite"),
     ("latent", {"z": np.eye(LATENT)[3] / [0, 1, 1, 1, 1, 1, 1, 1]}, "z is not finite"),
 ]
 

@@ -75,7 +75,10 @@ class Browser:
             self.requests.append(params["request"]["url"])
 
     def show(self, url: str, width: int = 1280, height: int = 1000, dark: bool = False) -> None:
-        """Opens a page."""
+        """Opens a page, and forgets what the one before complained of and asked for."""
+        self.call("Page.navigate", url="about:blank")  # so that the one before asks for nothing more
+        self.messages.clear()
+        self.requests.clear()
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
@@ -83,14 +86,17 @@ class Browser:
 
     def value(self, script: str) -> Any:
         """Value of an expression in the page; promises are awaited."""
-        got = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        got = self._evaluated(script)
         assert "exceptionDetails" not in got, got["exceptionDetails"]
         return got["result"].get("value")
 
+    def _evaluated(self, script: str) -> dict[str, Any]:
+        return self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+
     def wait(self, script: str, seconds: float = 60) -> None:
-        """Waits until an expression is true."""
+        """Waits until an expression is true; while the page comes, what it looks at may be missing."""
         deadline = time.monotonic() + seconds
-        while not self.value(script):
+        while "exceptionDetails" in (got := self._evaluated(script)) or not got["result"].get("value"):
             assert time.monotonic() < deadline, (script, self.messages, self.value("document.body.innerText"))
             time.sleep(0.05)
 

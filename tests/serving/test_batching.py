@@ -45,7 +45,8 @@ def batching():
     made: list[Batching] = []
 
     def make(**parameters) -> Batching:
-        made.append(Batching(BatchingParameters(**{"num_batch_threads": 1, **parameters}), Metrics()))
+        waiting = parameters.pop("max_waiting", 1000)
+        made.append(Batching(BatchingParameters(**{"num_batch_threads": 1, **parameters}), Metrics(), waiting))
         return made[-1]
 
     yield make
@@ -94,6 +95,52 @@ def test_a_batch_waits_for_others_and_no_longer(batching):
     assert time.monotonic() - start < 0.19, "a full batch waits for nobody"
 
 
+def test_what_comes_during_a_run_is_gathered_though_a_thread_is_free(batching):
+    model, runner = Model(), batching(num_batch_threads=2)
+    model.gate.clear()
+    futures = [runner.submit("key", model, asked(0))]
+    while not model.sizes:
+        time.sleep(0.001)
+    for i in range(1, 5):
+        futures.append(runner.submit("key", model, asked(i)))
+        time.sleep(0.02)
+    assert model.sizes == [1]
+    model.gate.set()
+    assert [values(future) for future in futures] == [[2 * i] for i in range(5)]
+    assert model.sizes == [1, 4]
+
+
+def test_a_full_batch_and_one_of_another_key_need_not_wait_for_a_run(batching):
+    model, runner = Model(), batching(num_batch_threads=3, max_batch_size=2)
+    model.gate.clear()
+    futures = [runner.submit(key, model, asked(*rows)) for key, rows in (("a", [1]), ("b", [2]), ("a", [3, 4]))]
+    deadline = time.monotonic() + 10
+    while len(model.sizes) < 3 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert sorted(model.sizes) == [1, 1, 2]
+    model.gate.set()
+    assert [values(future) for future in futures] == [[2], [4], [6, 8]]
+
+
+def test_a_batch_waits_for_runs_of_its_own_key_alone(batching):
+    blocked, model = Model(), Model()
+    runner = batching(num_batch_threads=2)
+    model.gate.clear()
+    first = runner.submit("a", model, asked(1))
+    while not model.sizes:
+        time.sleep(0.001)
+    runner.submit("b", blocked, asked(0)).result(10)  # the other thread has something to do, and then waits
+    blocked.gate.clear()
+    waiting = [runner.submit("a", model, asked(2)), runner.submit("b", blocked, asked(0))]
+    while len(blocked.sizes) < 2:
+        time.sleep(0.001)
+    third = runner.submit("b", blocked, asked(5))
+    model.gate.set()
+    assert [values(first), values(waiting[0])] == [[2], [4]]
+    blocked.gate.set()
+    assert [values(waiting[1]), values(third)] == [[0], [10]]
+
+
 def test_other_keys_and_shapes_are_other_batches(batching):
     model, runner = Model(), batching()
     busy(runner, model)
@@ -128,6 +175,35 @@ def test_a_full_queue_refuses(batching):
     assert caught.value.code == "UNAVAILABLE"
     model.gate.set()
     assert [values(future) for future in futures] == [[0], [2]]
+
+
+def test_many_queues_have_a_bound_together(batching):
+    model, runner = Model(), batching(max_enqueued_batches=2, max_waiting=3)
+    busy(runner, model)
+    futures = [runner.submit("key", model, {"x": np.ones((1, size), np.float32)}) for size in (1, 2, 3)]
+    for size in (4, 5):
+        with pytest.raises(ServingError, match="queue to which this task was submitted is full"):
+            runner.submit("key", model, {"x": np.ones((1, size), np.float32)})
+    model.gate.set()
+    assert [values(future) for future in futures] == [[[2] * size] for size in (1, 2, 3)]
+    assert values(runner.submit("key", model, asked(3))) == [6], "there is room again"
+
+
+def test_what_took_too_long_is_not_run_again(batching):
+    model, runner = Model(), batching()
+    busy(runner, model)
+    sizes = []
+
+    def late(inputs):
+        sizes.append(len(inputs["x"]))
+        raise ServingError("DEADLINE_EXCEEDED", "Timed out")
+
+    futures = [runner.submit("late", late, asked(i)) for i in range(10)]
+    model.gate.set()
+    for future in futures:
+        with pytest.raises(ServingError, match="Timed out"):
+            future.result(10)
+    assert sizes == [10]
 
 
 def test_who_gave_up_is_not_run(batching):

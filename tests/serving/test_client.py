@@ -22,6 +22,7 @@ from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2, predict
 from models.generator import Generator
 from pipeline import cli
 from serving import client as client_module
+from serving import client_rest
 from serving.client import Client
 from serving.errors import ServingError
 
@@ -234,6 +235,25 @@ def cut_off(handler):
     handler.end_headers()
     handler.wfile.write(b'{"outputs": [1')
     handler.close_connection = True
+
+
+def test_a_refusal_that_comes_before_all_is_sent_is_heard():
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def refuse():
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(b'HTTP/1.1 413 Too Large\r\nContent-Length: 17\r\n\r\n{"error": "much"}')
+
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        transport = client_rest.Rest("http", "127.0.0.1", listening.getsockname()[1])
+        signature = client_module.Signature({}, {})
+        with pytest.raises(ServingError) as refused:
+            transport.predict("m", "serving_default", signature, {"x": np.zeros(3_000_000)}, 30)
+        thread.join()
+    assert refused.value.code == "RESOURCE_EXHAUSTED"
 
 
 @pytest.mark.parametrize("unwell", [FULL, hang_up, cut_off])

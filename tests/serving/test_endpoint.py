@@ -139,7 +139,7 @@ def serve_once(start_server_once, versions, tmp_path_factory):
 
 
 def test_a_body_that_is_too_large_is_refused_with_the_limit(serve_once):
-    answer = serve_once.ask("POST", GENERATE, b"x" * 1_000_001)
+    answer = serve_once.ask("POST", GENERATE, b"x" * 20_000_000)
     assert answer.status == 413
     assert "more than 1000000 bytes, which is the limit (--max_body_bytes)" in json.loads(answer.body)["error"]
     with pytest.raises(grpc.RpcError) as caught:
@@ -167,14 +167,14 @@ def test_a_million_rows_are_refused_with_the_limit(serve_once):
         "20001 rows in one request: at most 20000 (--max_rows)",
     )
     many = request_of("serving_default", label=[1], seed=[1])
-    for alias in ("label", "seed"):  # a small message that stands for a million values
-        many.inputs[alias].tensor_shape.dim[0].size = 1_000_000
-    with pytest.raises(grpc.RpcError, match="1000000 rows in one request: at most 20000"):
-        predict(serve_once, many)
-    for alias in ("label", "seed"):
-        many.inputs[alias].tensor_shape.dim[0].size = 2**50
-    with pytest.raises(grpc.RpcError, match="elements: at most"):
-        predict(serve_once, many)
+    for rows, says in (
+        (50_000, "50000 rows in one request: at most 20000"),
+        (2**50, f"{2**54} bytes of inputs: at most 1000000"),
+    ):
+        for alias in ("label", "seed"):  # a small message that stands for many values
+            many.inputs[alias].tensor_shape.dim[0].size = rows
+        with pytest.raises(grpc.RpcError, match=says):
+            predict(serve_once, many)
 
 
 def test_a_client_that_hangs_is_told_and_disturbs_nobody(serve_once):
@@ -258,6 +258,59 @@ def test_a_port_in_use_is_named(base):
             assert f"{flag}: 127.0.0.1:{port}: Address already in use" in done.stderr
 
 
+def test_of_two_that_begin_at_once_one_is_told_that_the_port_is_in_use(base):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "serving", f"--model_base_path={base}", "--port=0", f"--rest_api_port={port}"]
+    both = [
+        subprocess.Popen(command, cwd=HOME, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    try:
+        deadline = time.monotonic() + 100
+        while not (ended := [process for process in both if process.poll() is not None]):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert [process.returncode for process in ended] == [2]
+        assert ended[0].stderr and f"--rest_api_port: 127.0.0.1:{port}: Address already" in ended[0].stderr.read()
+    finally:
+        for process in both:
+            process.kill()
+            process.communicate()
+
+
+def test_a_file_of_models_that_changes_is_taken_over_once_it_can_be(
+    start_server, base, versions, tmp_path, tmp_path_factory
+):
+    file = tmp_path / "models.config"
+    entry = 'model_config_list {{ config {{ name: "{}" base_path: "{}" model_platform: "tensorflow" {} }} }}'
+    file.write_text(entry.format("m", tmp_path / "ghost", ""))
+
+    def change() -> None:  # while TensorFlow is loaded
+        while not any(f"{tmp_path}/ghost for" in log.read_text() for log in logs.glob("server*/log")):
+            time.sleep(0.01)
+        file.write_text(entry.format("m", base, 'version_labels { key: "canary" value: 2 }'))
+
+    logs = tmp_path_factory.getbasetemp()
+    thread = threading.Thread(target=change, daemon=True)
+    thread.start()
+    server = start_server(
+        f"--model_config_file={file}",
+        "--model_config_file_poll_wait_seconds=0.2",
+        "--load_retry_interval_micros=200000",
+    )
+    deadline = time.monotonic() + 60
+    while "label to version 2" not in server.log.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    shutil.copytree(versions / "2", base / "2")
+    body = b'{"inputs": {"label": [1], "seed": [2]}}'
+    while (answer := server.ask("POST", "/v1/models/m/labels/canary:predict", body)).status != 200:
+        assert time.monotonic() < deadline + 60, answer
+        time.sleep(0.05)
+    assert base64.b64decode(json.loads(answer.body)["outputs"][0]["b64"]) == b"2:1:2"
+
+
 def test_an_empty_base_path_is_told_and_waited_for(start_server, versions, tmp_path):
     base = tmp_path / "m"
     server = start_server("--model_name=m", f"--model_base_path={base}", "--file_system_poll_wait_seconds=0.2")
@@ -311,13 +364,22 @@ def test_versions_change_under_load_and_no_request_fails(serve, base, versions):
     assert "cannot be loaded" not in server.log.read_text(), "a version that is being copied was tried"
 
 
-@pytest.mark.parametrize("good", [True, False])
-def test_a_version_is_warmed_before_it_serves(start_server, base, tmp_path, good):
+@pytest.mark.parametrize(
+    "signature, outputs, says",
+    [
+        ("serving_default", ["image_bytes"], None),
+        ("nope", [], 'Serving signature key \\"nope\\" not found.'),
+        ("serving_default", ["nope"], "output tensor alias not found in signature: nope"),
+    ],
+    ids=["good", "no_signature", "no_output"],
+)
+def test_a_version_is_warmed_before_it_serves(start_server, base, tmp_path, signature, outputs, says):
     (tmp_path / "monitoring.config").write_text("prometheus_config { enable: true }")
     extra = base / "1" / "assets.extra"
     extra.mkdir()
     log = prediction_log_pb2.PredictionLog()
-    log.predict_log.request.CopyFrom(request_of("serving_default" if good else "nope", label=[1], seed=[2]))
+    log.predict_log.request.CopyFrom(request_of(signature, label=[1], seed=[2]))
+    log.predict_log.request.output_filter.extend(outputs)
     with tf.io.TFRecordWriter(str(extra / "tf_serving_warmup_requests")) as file:
         file.write(log.SerializeToString())
     server = start_server(
@@ -326,9 +388,9 @@ def test_a_version_is_warmed_before_it_serves(start_server, base, tmp_path, good
         "--max_num_load_retries=0",
         f"--monitoring_config_file={tmp_path}/monitoring.config",
     )
-    if not good:
+    if says:
         server.wait_for("m", 1, "END")
-        assert 'Serving signature key \\"nope\\" not found.' in server.ask("GET", "/v1/models/m").body.decode()
+        assert says in server.ask("GET", "/v1/models/m").body.decode()
         return
     server.wait_for("m", 1)
     metrics = server.ask("GET", "/monitoring/prometheus/metrics").body.decode()
@@ -340,7 +402,7 @@ def test_a_version_is_warmed_before_it_serves(start_server, base, tmp_path, good
 
 
 def test_on_sigterm_what_is_under_way_ends_and_nothing_new_begins(serve):
-    server = serve("--drain_seconds=60")
+    server = serve("--drain_seconds=60", "--rest_api_timeout_in_ms=60000")
     loops = loops_for(server, 4)
     answers = []
     rest = threading.Thread(target=lambda: answers.append(ask_slow(server, loops).status))
@@ -377,6 +439,19 @@ def test_draining_has_an_end(serve):
     assert time.monotonic() - start < 15
     thread.join()
     assert "still under way after 1 s" in server.log.read_text()
+
+
+def test_draining_has_an_end_while_a_body_is_read(serve):
+    server = serve("--drain_seconds=1")
+    body = b'{"inputs": {"label": [' + b"1," * 10_000_000 + b"x"  # takes long, for it is read anew to say what is wrong
+    host, _, port = server.rest.rpartition(":")
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(f"{HEAD}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        time.sleep(1)
+        start = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(60) == 1
+        assert time.monotonic() - start < 15
 
 
 def test_a_reload_over_grpc(serve, base, versions):

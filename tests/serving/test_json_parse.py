@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.errors import ServingError
-from serving.json_parse import parse
+from serving.json_parse import MAX_SHOWN, parse, show
 
 SCALARS = (
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text(max_size=5)
@@ -86,9 +86,19 @@ def test_bytes_that_are_no_utf8_are_kept():
     assert parse(b'{"a": "\xff\xe2\x98\x83"}')["a"].encode("utf-8", "surrogateescape") == b"\xff\xe2\x98\x83"
 
 
-def test_depth_has_no_bound():
-    value = parse(b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}")["a"]
+def test_depth_beyond_pythons_recursion_has_a_bound_too():
+    value = parse(b'{"a": ' + b"[" * 10_000 + b"]" * 10_000 + b"}")["a"]
     depth = 0
     while value:
         value, depth = value[0], depth + 1
-    assert depth == 99_999
+    assert depth == 9_999
+    with pytest.raises(ServingError, match="More than 16384 lists or objects in each other"):
+        parse(b'{"a": ' + b"[" * 20_000)
+
+
+def test_what_is_shown_has_a_bound():
+    assert show([1, {"a": "é"}]) == '[\n    1,\n    {\n        "a": "é"\n    }\n]'
+    for large in (list(range(10**6)), "é" * 10**6, [[["x" * 10**6]]]):
+        shown = show(large)
+        assert shown.endswith("...TRUNCATED")
+        assert len(shown.encode()) < MAX_SHOWN + 20

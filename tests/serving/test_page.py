@@ -77,8 +77,6 @@ def url(root, start_server_once) -> str:
 @pytest.fixture
 def page(browser, url):
     """The page, loaded; at the end it has complained of nothing, and asked nobody else."""
-    browser.messages.clear()
-    browser.requests.clear()
     browser.show(f"{url}/")
     browser.wait(READY)
     yield browser
@@ -292,7 +290,6 @@ def test_what_an_older_export_lacks_is_not_offered(browser, start_server, export
     exports.table(tmp_path / "m" / "1", images, classes=["a", "b", "c"])
     server = start_server("--model_name=m", f"--model_base_path={tmp_path / 'm'}")
     server.wait_for("m")
-    browser.messages.clear()
     browser.show(f"http://{server.rest}/")
     browser.wait(READY)
     assert len(shown(browser, "#grid img")) == 24

@@ -1,5 +1,6 @@
 """Files for TensorFlow Serving, Docker Compose, Kubernetes and KServe: of the right form, and for what is pushed."""
 
+import inspect
 import shutil
 import subprocess
 from pathlib import Path, PurePosixPath
@@ -10,7 +11,9 @@ from google.protobuf import text_format
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from components.serving_validator.options import BATCH_SIZES, ValidationOptions
+from models.generator import Generator
 from pipeline.config import Config, load
+from serving.client import Client
 from serving.config import read_batching, read_metrics_path, read_models
 from tests.documents import as_kubernetes, check, check_kubernetes, read
 
@@ -37,6 +40,9 @@ def test_the_model_is_the_one_that_is_pushed_and_the_newest_version_serves():
 def test_batching_takes_every_batch_that_was_validated_and_no_request_of_none_ends_the_server():
     parameters = read_batching(TF_SERVING / "batching_parameters.txt")
     assert parameters.max_batch_size >= max(BATCH_SIZES) and not parameters.allowed_batch_sizes
+    ways = (Client.generate, Generator.generate_png)
+    of_client, of_root = (inspect.signature(way).parameters["batch_size"].default for way in ways)
+    assert parameters.max_batch_size >= of_client == of_root  # equal images, to the byte, of a root and its endpoint
 
 
 def test_prometheus_looks_where_the_metrics_are():

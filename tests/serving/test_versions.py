@@ -14,7 +14,7 @@ from serving.versions import Versions
 
 
 class Text:
-    """A model that is a text; `broken` cannot be loaded, `cold` cannot be warmed."""
+    """A model that is a text; `broken` cannot be loaded, `cold` not be warmed, and what is `odd` raises anything."""
 
     loaded: list["Text"] = []
 
@@ -29,6 +29,8 @@ class Text:
     def warm_up(self, path: Path) -> float:
         if self.text == "cold":
             raise ServingError("INVALID_ARGUMENT", "refused")
+        if self.text == "odd":
+            raise KeyError("nope")
         return 0.0
 
     def close(self) -> None:
@@ -126,7 +128,7 @@ def test_a_broken_version_is_told_and_the_old_one_goes_on(base, push):
     push(1)
     versions = versions_of(base)
     look(versions)
-    for text in ("broken", "cold"):
+    for text in ("broken", "cold", "odd"):
         push(2, text)
         look(versions, 3)
         assert served(versions) == 1
@@ -166,13 +168,17 @@ def test_a_version_that_is_removed_gives_way_to_the_one_before(base, push):
     assert served(versions) == 2
 
 
-def test_what_serves_goes_on_without_its_directory(base, push):
+def test_what_serves_goes_on_without_its_base_path_and_ends_without_its_directory(base, push):
     push(1)
     versions = versions_of(base)
     look(versions)
-    shutil.rmtree(base)
+    base.rename(base.with_name("away"))
     look(versions)
     assert served(versions) == 1
+    base.mkdir()
+    look(versions)
+    assert states(versions) == {1: "END"}
+    assert Text.loaded[0].closed
 
 
 def test_a_request_keeps_its_version(base, push):
@@ -209,7 +215,7 @@ def running(base):
     threads = []
 
     def begin(versions: Versions) -> Versions:
-        thread = threading.Thread(target=versions.run, args=(lambda: Text,))
+        thread = threading.Thread(target=versions.run, args=(Text,))
         thread.start()
         threads.append((versions, thread))
         return versions
@@ -231,20 +237,70 @@ def test_a_reload(base, push, running):
     with pytest.raises(ServingError, match="label to version 9"):
         versions.reload({"m": moved})
     assert served(versions, None, "stable") == 3
-    ghost = ModelConfig("ghost", base / "ghost")
-    with pytest.raises(ServingError, match=r"1 model.s. did not become available: \{\{name: ghost}"):
-        versions.reload({"m": config, "ghost": ghost})
     versions.reload({})
-    deadline = time.monotonic() + 10
-    while set(states(versions).values()) != {"END"} and time.monotonic() < deadline:
-        time.sleep(0.01)
     assert set(states(versions).values()) == {"END"}
+
+
+def test_a_reload_that_fails_changes_nothing(base, push, running):
+    for number in (1, 2, 3):
+        push(number)
+    policy, other = VersionPolicy(specific=(1, 2)), VersionPolicy(specific=(3,))
+    versions = running(versions_of(base, policy, poll_seconds=0.05))
+    versions.reload({"m": ModelConfig("m", base, policy, {"stable": 1})})
+    ghost = ModelConfig("ghost", base / "ghost")
+    bad = [
+        ({"ghost": ghost}, r"1 model.s. did not become available: \{\{name: ghost}"),
+        ({"m": ModelConfig("m", base, other), "ghost": ghost}, "name: ghost"),
+        ({"m": ModelConfig("m", base, other, {"stable": 9})}, "label to version 9"),
+        ({"m": ModelConfig("m", base, other, {"stable": 1})}, "label to version 1"),
+    ]
+    for models, says in bad:
+        with pytest.raises(ServingError, match=says):
+            versions.reload(models)
+        assert versions.names() == ["m"]
+        assert states(versions) in (
+            {2: "AVAILABLE", 1: "AVAILABLE"},
+            {3: "END", 2: "AVAILABLE", 1: "AVAILABLE"},
+        ), "what was loaded for it is closed"
+        assert served(versions, None, "stable") == 1
+
+
+def test_a_reload_waits_for_a_model_that_is_being_loaded(base, push):
+    class Slow(Text):
+        def __init__(self, path: Path):
+            time.sleep(0.5)
+            super().__init__(path)
+
+    push(1)
+    versions = Versions({}, Metrics(), poll_seconds=0.05, retries=0, retry_seconds=0)
+    thread = threading.Thread(target=versions.run, args=(Slow,))
+    thread.start()
+    try:
+        versions.reload({"m": ModelConfig("m", base, NEWEST, {"stable": 1})})
+        assert served(versions, None, "stable") == 1
+    finally:
+        versions.stop()
+        thread.join()
+
+
+def test_what_is_wrong_with_one_model_does_not_hold_up_the_others(base, push, monkeypatch):
+    push(1)
+    odd = base.with_name("odd")
+    shutil.copytree(base, odd)
+    models = {"odd": ModelConfig("odd", odd), "m": ModelConfig("m", base)}
+    versions = Versions(models, Metrics(), poll_seconds=1, retries=0, retry_seconds=0)
+    look(versions)
+    monkeypatch.setattr(Text.loaded[0], "close", lambda: 1 / 0, raising=True)
+    for folder in (odd, base):
+        shutil.copytree(folder / "1", folder / "2")
+    look(versions, 3)
+    assert served(versions) == 2
 
 
 def test_everything_is_closed_at_the_end(base, push):
     push(1)
     versions = versions_of(base, poll_seconds=0.01)
-    thread = threading.Thread(target=versions.run, args=(lambda: Text,))
+    thread = threading.Thread(target=versions.run, args=(Text,))
     thread.start()
     while not versions.ready():
         time.sleep(0.01)

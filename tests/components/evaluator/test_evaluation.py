@@ -43,6 +43,12 @@ def test_a_good_generator_is_blessed(gaussians):
     assert all(rule["passed"] for rule in document["rules"])
 
 
+def test_a_gate_without_margins_says_that_nothing_was_compared(gaussians):
+    options = OPTIONS.model_copy(update={"not_worse": {}})
+    document = judged(gaussians, gaussians.view(MADE, 1), options=options)
+    assert document["reasons"] == ["all 6 rules hold", "gate.not_worse names nothing to compare"]
+
+
 def test_the_document_has_what_it_promises(gaussians):
     document = judged(gaussians, gaussians.view(MADE, 1))
     assert document.keys() >= {
