@@ -22,12 +22,15 @@ demo: install  ## Scanned digits of very unequal classes, end to end, in minutes
 serve: install  ## The newest run's generator over TensorFlow Serving's protocol, on this machine (docs/serving.md).
 	.venv/bin/tailgan serve --enable_batching
 
+# Two at once: many a test is a process that imports TensorFlow and then waits. A file's tests share what they set up.
+PYTEST := $(PY) -m pytest --numprocesses 2 --dist loadfile
+
 test: install  ## All tests, the fast ones first.
-	$(PY) -m pytest -m "not e2e"
-	$(PY) -m pytest -m e2e
+	$(PYTEST) -m "not e2e"
+	$(PYTEST) -m e2e
 
 test-fast: install  ## The tests that take seconds.
-	$(PY) -m pytest -m "not e2e"
+	$(PYTEST) -m "not e2e"
 
 conformance: install  ## TensorFlow Serving's protocol; URL=http://host:8501 [GRPC=host:8500] [MODEL=gen] asks another server.
 	CONFORMANCE_URL="$(URL)" CONFORMANCE_GRPC="$(GRPC)" CONFORMANCE_MODEL="$(or $(MODEL),gen)" \

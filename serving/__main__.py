@@ -10,7 +10,7 @@ from serving.server import serve
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serves; returns 0 when it was ended by a signal, 130 if that came before it served, 2 for a fault in flags, files
+    """Serves; returns 0 when a signal ended it, 130 if interrupted before it served, 2 for a fault in flags, files
     or ports.
     """
     parser = argparse.ArgumentParser(prog="python -m serving", description="TensorFlow Serving's protocol, locally.")

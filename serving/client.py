@@ -189,12 +189,18 @@ class Client:
         return pngs
 
     def count_classes(self) -> int:
-        """Number of classes: the protocol does not tell it, so labels are tried, by doubling and bisection."""
+        """Number of classes: the protocol does not tell it, so labels are tried, by doubling and bisection.
+
+        Raises:
+          ServingError: also if the model takes any label for known.
+        """
 
         def known(label: int) -> bool:
             return self.predict({"label": [label], "seed": [0]})["status"].tolist() == [b"ok"]
 
-        above = next(2**power for power in itertools.count() if not known(2**power - 1))  # label above - 1 is unknown
+        above = next((2**power for power in range(64) if not known(2**power - 1)), None)  # label above - 1 is unknown
+        if above is None:
+            raise ServingError("FAILED_PRECONDITION", "the model takes any label, so its classes cannot be counted")
         below = above // 2
         while above - below > 1:
             middle = (below + above) // 2

@@ -17,6 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import uvloop
+
 from serving import config
 from serving.errors import ServingError
 from serving.flags import Options
@@ -46,6 +48,7 @@ def serve(options: Options, told: Callable[[str], None] = print, guessing: "Gues
       ServingError: if a file is wrong or a port in use.
     """
     _log_to_stderr()
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # until there is something to drain
     # What TensorFlow and its plug-ins say on loading is for no one who serves.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.filterwarnings("ignore", category=FutureWarning, module="google")
@@ -96,7 +99,8 @@ def serve(options: Options, told: Callable[[str], None] = print, guessing: "Gues
     # A thread at work, which asyncio would wait for, cannot be ended alone: so the process ends, if need be.
     end = threading.Timer(options.drain_seconds + 2, _end_undrained, (options.drain_seconds,))
     end.daemon = True
-    drained = asyncio.run(_serve(options, predictor, guessing, metrics_path, rest_socket, grpc_socket, told, end))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
+        drained = loop.run(_serve(options, predictor, guessing, metrics_path, rest_socket, grpc_socket, told, end))
     end.cancel()
     runner.close()
     manager.join(timeout=5)

@@ -113,6 +113,12 @@ def test_classes_are_counted(client, monkeypatch):
         assert client.count_classes() == classes
 
 
+def test_a_model_that_takes_any_label_has_no_count_of_classes(client, monkeypatch):
+    monkeypatch.setattr(client, "predict", lambda inputs: {"status": np.array([b"ok"], object)})
+    with pytest.raises(ServingError, match="takes any label"):
+        client.count_classes()
+
+
 def test_a_model_that_is_not_served_is_named(urls):
     for url in urls.values():
         with pytest.raises(ServingError, match="nope") as refused, Client(f"{url}/nope") as client:

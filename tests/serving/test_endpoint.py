@@ -422,6 +422,23 @@ def test_on_sigterm_what_is_under_way_ends_and_nothing_new_begins(serve):
     assert server.process.wait(30) == 0
 
 
+def test_a_sigterm_while_it_starts_ends_it(base):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "serving", f"--model_base_path={base}", "--port=0", f"--rest_api_port={port}"]
+    process = subprocess.Popen(command, cwd=HOME, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        with socket.socket() as caller:
+            while caller.connect_ex(("127.0.0.1", port)):  # TensorFlow is loaded after the port is taken
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+
+
 def test_draining_has_an_end(serve):
     server = serve("--drain_seconds=1")
     loops = loops_for(server, 30)
