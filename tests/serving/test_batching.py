@@ -166,6 +166,21 @@ def test_a_bad_row_fails_its_own_request_alone(batching):
         futures[1].result(10)
 
 
+def test_keys_take_turns(batching):
+    model, runner = Model(), batching(max_batch_size=1)
+    busy(runner, model)
+    order = []
+
+    def run_of(key):
+        return lambda inputs: [order.append(key) or inputs["x"]]
+
+    futures = [runner.submit(key, run_of(key), asked(0)) for key in ("a", "a", "a", "b")]
+    model.gate.set()
+    for future in futures:
+        future.result(10)
+    assert order == ["a", "b", "a", "a"]
+
+
 def test_a_full_queue_refuses(batching):
     model, runner = Model(), batching(max_batch_size=1, max_enqueued_batches=2)
     busy(runner, model)

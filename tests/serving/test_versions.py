@@ -152,6 +152,13 @@ def test_loading_is_tried_again(base, push):
     assert states(versions) == {1: "END"}
 
 
+def test_loading_is_not_tried_again_at_once(base, push):
+    push(1, "broken")
+    versions = versions_of(base, retries=1, retry_seconds=3600)
+    look(versions, 5)
+    assert states(versions) == {1: "LOADING"}
+
+
 def test_a_version_that_is_removed_gives_way_to_the_one_before(base, push):
     push(1)
     push(2)
@@ -197,6 +204,33 @@ def test_a_request_keeps_its_version(base, push):
     assert states(versions) == {2: "AVAILABLE", 1: "END"}
 
 
+def test_a_version_that_comes_back_before_it_was_closed_is_not_loaded_again(base, push):
+    push(1)
+    versions = versions_of(base)
+    look(versions)
+    with versions.use("m"):
+        push(2)
+        look(versions)
+        shutil.rmtree(base / "2")
+        look(versions)
+        assert served(versions) == 1
+        assert states(versions) == {2: "END", 1: "AVAILABLE"}
+    assert len(Text.loaded) == 2
+
+
+def test_an_old_version_goes_on_until_all_that_are_to_replace_it_serve(base, push):
+    push(1)
+    versions = versions_of(base, VersionPolicy(latest=2))
+    look(versions)
+    push(2)
+    push(3, "broken")
+    look(versions, 3)
+    assert states(versions) == {3: "END", 2: "AVAILABLE", 1: "AVAILABLE"}
+    push(3)
+    look(versions)
+    assert states(versions) == {3: "AVAILABLE", 2: "AVAILABLE", 1: "END"}
+
+
 def test_labels(base, push):
     push(1)
     push(3)
@@ -239,6 +273,32 @@ def test_a_reload(base, push, running):
     assert served(versions, None, "stable") == 3
     versions.reload({})
     assert set(states(versions).values()) == {"END"}
+
+
+def test_a_label_that_is_there_is_not_moved_to_what_does_not_serve(base, push, running):
+    push(1)
+    versions = running(versions_of(base, poll_seconds=0.05, label_unavailable=True))
+    versions.reload({"m": ModelConfig("m", base, NEWEST, {"stable": 1})})
+    versions.reload({"m": ModelConfig("m", base, NEWEST, {"stable": 1, "next": 2})})
+    with pytest.raises(ServingError, match="label to version 9"):
+        versions.reload({"m": ModelConfig("m", base, NEWEST, {"stable": 9})})
+    assert served(versions, None, "stable") == 1
+
+
+def test_what_was_replaced_is_closed_when_its_last_request_ends_though_nobody_looks(base, push, running):
+    push(1)
+    push(2)
+    versions = running(versions_of(base, VersionPolicy(specific=(1,)), poll_seconds=0))
+    while not versions.ready():
+        time.sleep(0.01)
+    with versions.use("m"):
+        versions.reload({"m": ModelConfig("m", base, VersionPolicy(specific=(2,)))})
+        assert states(versions) == {2: "AVAILABLE", 1: "UNLOADING"}
+        time.sleep(1.5)  # longer than between looks at what is not settled
+    deadline = time.monotonic() + 10
+    while not Text.loaded[0].closed and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert Text.loaded[0].closed
 
 
 def test_a_reload_that_fails_changes_nothing(base, push, running):
