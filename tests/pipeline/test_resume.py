@@ -43,7 +43,7 @@ def test_each_key_that_differs_is_named_with_both_values(tmp_path):
     head, *lines = refused(tmp_path, "gan.steps=4000", "gan.generator_optimizer.learning_rate=0.5", "beam.runner=Other")
     assert "--resume goes on with run 20260101T000000.000000Z" in head
     assert lines == [
-        'rebalance.strategy: {"9": 40} -> "oversample"',
+        'rebalance.strategy: {"9": 40} -> "power"',
         "gan.steps: 2000 -> 4000",
         "gan.generator_optimizer.learning_rate: 0.0004 -> 0.5",
     ]

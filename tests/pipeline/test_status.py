@@ -30,18 +30,18 @@ def write_record(root: Path, pid: int, outcome: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pid", "outcome", "is_locked", "told", "is_starting"),
+    ("lives", "outcome", "is_locked", "told", "is_starting"),
     [
-        (os.getpid(), "running", True, "running", False),
-        (GONE, "running", False, "broken_off", False),
-        (GONE, "running", True, "broken_off", True),  # another run loads TensorFlow and has no record yet
-        (GONE, "not_blessed", True, "not_blessed", True),
-        (os.getpid(), "pushed", True, "pushed", False),  # it writes its report
-        (GONE, "pushed", False, "pushed", False),
+        (True, "running", True, "running", False),
+        (False, "running", False, "broken_off", False),
+        (False, "running", True, "broken_off", True),  # another run loads TensorFlow and has no record yet
+        (False, "not_blessed", True, "not_blessed", True),
+        (True, "pushed", True, "pushed", False),  # it writes its report
+        (False, "pushed", False, "pushed", False),
     ],
 )
-def test_text_and_json_agree(tmp_path, pid, outcome, is_locked, told, is_starting):
-    write_record(tmp_path, pid, outcome)
+def test_text_and_json_agree(tmp_path, lives, outcome, is_locked, told, is_starting):
+    write_record(tmp_path, os.getpid() if lives else GONE, outcome)
     if is_locked:
         with locked(tmp_path):
             text, answer = status(tmp_path), status(tmp_path, "--json")
