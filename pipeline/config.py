@@ -10,7 +10,7 @@ import typing
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -22,6 +22,7 @@ from components.serving_validator.options import ValidationOptions
 from models.augment.options import check_operations
 from models.classifier_options import ClassifierOptions
 from models.options import GANOptions
+from pipeline.beam_options import BeamOptions
 from pipeline.kubeflow_options import KubeflowOptions
 
 Location = tuple[int | str, ...]
@@ -54,29 +55,6 @@ class ServingOptions(BaseModel):
         description="Name of the served model; versions are pushed to `<root>/serving/<name>/<version>`.",
     )
     validation: ValidationOptions = Field(ValidationOptions(), description=ValidationOptions.__doc__)
-
-
-class BeamOptions(BaseModel):
-    """What runs the Beam parts: ExampleGen, StatisticsGen, the Rebalancer and the Evaluator."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    runner: str = Field("DirectRunner", description="Name of a Beam runner.")
-    direct_num_workers: int = Field(1, ge=0, description="DirectRunner: workers; 0 means one a core.")
-    direct_running_mode: Literal["in_memory", "multi_threading", "multi_processing"] = Field(
-        "in_memory", description="DirectRunner: how its workers run."
-    )
-    args: tuple[str, ...] = Field(
-        (), description="Further pipeline options as on Beam's command line, such as `--job_endpoint=host:8099`."
-    )
-
-    def pipeline_args(self) -> list[str]:
-        """The options as Beam's command line has them."""
-        direct = [
-            f"--direct_num_workers={self.direct_num_workers}",
-            f"--direct_running_mode={self.direct_running_mode}",
-        ]
-        return [f"--runner={self.runner}", *(direct if self.runner == "DirectRunner" else []), *self.args]
 
 
 class Config(BaseModel):
