@@ -291,15 +291,27 @@ def test_a_job_server_is_found_has_probes_limits_and_few_rights(session, job_ser
     (server,) = pod.containers
     ports = {port.name: port.container_port for port in server.ports}
     assert ports == {port.target_port: port.port for port in service.spec.ports}
-    assert all(
-        probe.tcp_socket.port in ports for probe in (server.startup_probe, server.readiness_probe, server.liveness_probe)
-    )
+    probes = (server.startup_probe, server.readiness_probe, server.liveness_probe)
+    assert all(probe.tcp_socket.port in ports for probe in probes)
     assert pod.security_context.run_as_non_root and pod.automount_service_account_token is False
     for container in (server, session[1].containers[1]):
         security = container.security_context
         assert container.resources.requests.keys() == {"cpu", "memory"} and "memory" in container.resources.limits
         assert security.capabilities.drop == ["ALL"]
         assert security.read_only_root_filesystem and security.allow_privilege_escalation is False
+
+
+def test_the_job_server_is_for_its_namespace_and_worker_pools_for_their_session(session, job_server):
+    documents = [*yaml.safe_load_all((FLINK / "network.yaml").read_text())]
+    assert {(each["apiVersion"], each["kind"]) for each in documents} == {("networking.k8s.io/v1", "NetworkPolicy")}
+    workers, jobs = (as_kubernetes(each, "V1NetworkPolicy").spec for each in documents)
+    name = session[0]["metadata"]["name"]
+    assert workers.pod_selector.match_labels == {"app": name, "component": "taskmanager"}
+    (peers,) = (rule._from for rule in workers.ingress)
+    assert [peer.pod_selector.match_labels for peer in peers] == [{"app": name}]
+    server = job_server["Deployment", "tailgan-beam-jobs"]
+    assert jobs.pod_selector.match_labels == server.spec.template.metadata.labels
+    assert all(peer.namespace_selector is None for rule in (*workers.ingress, *jobs.ingress) for peer in rule._from)
 
 
 def test_kustomize_puts_the_image_into_the_session_too():

@@ -46,13 +46,13 @@ def test_each_runner_is_given_its_own_options_and_the_further_ones(override, exp
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("beam={runner: PortableRunner}", "`beam`: runner PortableRunner needs `beam.job_endpoint`, host:port of a job"),
+        ("beam={runner: PortableRunner}", "`beam`: runner PortableRunner needs `beam.job_endpoint`, host:port of a"),
         ("beam={runner: PortableRunner, job_endpoint: 'a:1'}",
          "`beam`: `beam.environment_type: EXTERNAL` needs `beam.environment_config`"),
         ("beam={runner: PortableRunner, job_endpoint: 'a:1', environment_type: LOOPBACK, environment_config: 'b:2'}",
          "`beam`: `beam.environment_type: LOOPBACK` does not go with `beam.environment_config`"),
         ("beam={runner: PortableRunner, job_endpoint: 'a:1', environment_config: apache/beam_python3.11_sdk}",
-         "`beam.environment_config`: an address is host:port, such as localhost:8099, not 'apache/beam_python3.11_sdk'"),
+         "`beam.environment_config`: an address is host:port, such as localhost:8099, not 'apache/beam_python3."),
         ("beam.job_endpoint=http://a:1", "`beam.job_endpoint`: an address is host:port, such as localhost:8099, not"),
         ("beam.job_endpoint='a:1'", "`beam`: `beam.job_endpoint` is for PortableRunner, not for `beam.runner: Direct"),
         ("beam={runner: SparkRunner, direct_num_workers: 2}",
