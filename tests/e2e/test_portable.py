@@ -7,6 +7,7 @@ the pool runs, and shares nothing with the run but files.
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.e2e
 
 HOME = Path(__file__).parent.parent.parent
 QUICK = (
-    "gan.steps=40", "gan.checkpoint_every=20", "gan.helper_steps=20", "classifier.steps=20",
+    "gan.network=mlp", "gan.steps=10", "gan.checkpoint_every=10", "gan.export.filter=null", "classifier.steps=10",
     "gate.samples_per_class=20", "gate.rules=[label_agreement >= 0]", "serving.validation.server=none",
 )  # fmt: skip
 BEAM = ("ExampleGen", "StatisticsGen", "Rebalancer", "Evaluator")
@@ -63,6 +64,7 @@ class Engine:
             return subprocess.Popen(
                 [sys.executable, "-m", f"apache_beam.{module}", *args],
                 cwd=self.folder, env=self._env, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                process_group=0,
             )  # fmt: skip
 
     def _measure(self):
@@ -98,7 +100,7 @@ class Engine:
         self._watch.join()
         self._channel.close()
         for process in self._processes:
-            process.send_signal(2)  # at which the pool ends its workers
+            os.killpg(process.pid, signal.SIGTERM)  # with its workers
         for process in self._processes:
             process.wait(60)
 

@@ -75,15 +75,15 @@ def test_an_address_is_a_host_and_a_port(text):
     assert host_and_port("[fe80::1]:50000") == ("fe80::1", 50000)
 
 
-def test_all_beam_nodes_of_a_compiled_graph_are_given_the_options_and_no_other():
-    specs = json.loads(compile(load("configs/digits.yaml", [PORTABLE]), str).graph)["deployment_config"]
-    kinds = {node: spec["@type"].rpartition(".")[2] for node, spec in specs["executor_specs"].items()}
-    assert {node for node, kind in kinds.items() if kind == "BeamExecutableSpec"} == BEAM
-    assert {"SchemaGen", "ExampleValidator"} <= kinds.keys()  # which have no use for Beam
-    for override, expected in (("beam={}", DIRECT), (PORTABLE, options(PORTABLE).pipeline_args())):
-        text = compile(load("configs/digits.yaml", [override]), str).graph
-        given = {node: graph.beam_args(text, node) for node in graph.node_ids(text)}
-        assert given == {node: expected if node in BEAM else [] for node in given}
+@pytest.mark.parametrize("override", ["beam={}", PORTABLE])
+def test_all_beam_nodes_of_a_compiled_graph_are_given_the_options_and_no_other(override):
+    config = load("configs/digits.yaml", [override])
+    text = compile(config, str).graph
+    specs = json.loads(text)["deployment_config"]["executor_specs"]
+    assert {node for node, spec in specs.items() if spec["@type"].endswith(".BeamExecutableSpec")} == BEAM
+    assert {"SchemaGen", "ExampleValidator"} <= specs.keys()  # which have no use for Beam
+    given = {node: graph.beam_args(text, node) for node in graph.node_ids(text)}
+    assert given == {node: config.beam.pipeline_args() if node in BEAM else [] for node in given}
 
 
 def test_a_job_endpoint_is_read_back_from_the_arguments():
