@@ -95,7 +95,7 @@ class BeamOptions(BaseModel):
             return self
         if self.job_endpoint is None:
             raise ValueError(f"runner {PORTABLE} needs `beam.job_endpoint`, host:port of a job server")
-        if (self.environment_config is None) != (self.environment_type == "LOOPBACK"):
+        if bool(self.environment_config) == (self.environment_type == "LOOPBACK"):
             verb = "does not go with" if self.environment_config else "needs"
             raise ValueError(f"`beam.environment_type: {self.environment_type}` {verb} `beam.environment_config`")
         return self

@@ -22,7 +22,7 @@ from components.serving_validator.options import ValidationOptions
 from models.augment.options import check_operations
 from models.classifier_options import ClassifierOptions
 from models.options import GANOptions
-from pipeline.beam_options import BeamOptions
+from pipeline.beam_options import PORTABLE, BeamOptions
 from pipeline.kubeflow_options import KubeflowOptions
 
 Location = tuple[int | str, ...]
@@ -89,6 +89,18 @@ class Config(BaseModel):
                 "(`gan.missing: mask`); choose diffaugment or ada",
                 "gan.augment.policy",
             )
+        return self
+
+    @model_validator(mode="after")
+    def _workers_find_the_files(self) -> "Config":
+        paths = {
+            "data.root": self.data.root,
+            "data.data_dir": self.data.data_dir,
+            "gate.features.weights": self.gate.features.weights,
+        }
+        for key, path in paths.items():
+            if self.beam.runner == PORTABLE and path and not Path(path).is_absolute():
+                raise _KeyFault(f"`{path}` is relative, and workers of {PORTABLE} may run in another folder", key)
         return self
 
     def as_yaml(self) -> str:

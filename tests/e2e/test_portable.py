@@ -51,9 +51,6 @@ class Engine:
             self._start("runners.worker.worker_pool_main", f"--service_port={self.pool.partition(':')[2]}"),
         ]
         self._channel = grpc.insecure_channel(self.endpoint)
-        grpc.channel_ready_future(self._channel).result(120)
-        with grpc.insecure_channel(self.pool) as pool:
-            grpc.channel_ready_future(pool).result(120)
         self._ends = threading.Event()
         self._watch = threading.Thread(target=self._measure)
         self._watch.start()
@@ -66,6 +63,12 @@ class Engine:
                 cwd=self.folder, env=self._env, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
                 process_group=0,
             )  # fmt: skip
+
+    def wait(self):
+        """Waits until both are there."""
+        grpc.channel_ready_future(self._channel).result(600)
+        with grpc.insecure_channel(self.pool) as pool:
+            grpc.channel_ready_future(pool).result(600)
 
     def _measure(self):
         """Peak memory of each worker, in KiB, as often as it can be seen."""
@@ -108,8 +111,11 @@ class Engine:
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory):
     engine = Engine(tmp_path_factory.mktemp("engine"))
-    yield engine
-    engine.close()
+    try:
+        engine.wait()
+        yield engine
+    finally:
+        engine.close()
 
 
 def run(root, *overrides):
