@@ -10,7 +10,7 @@ import typing
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -22,6 +22,7 @@ from components.serving_validator.options import ValidationOptions
 from models.augment.options import check_operations
 from models.classifier_options import ClassifierOptions
 from models.options import GANOptions
+from pipeline.beam_options import PORTABLE, BeamOptions
 from pipeline.kubeflow_options import KubeflowOptions
 
 Location = tuple[int | str, ...]
@@ -56,29 +57,6 @@ class ServingOptions(BaseModel):
     validation: ValidationOptions = Field(ValidationOptions(), description=ValidationOptions.__doc__)
 
 
-class BeamOptions(BaseModel):
-    """What runs the Beam parts: ExampleGen, StatisticsGen, the Rebalancer and the Evaluator."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    runner: str = Field("DirectRunner", description="Name of a Beam runner.")
-    direct_num_workers: int = Field(1, ge=0, description="DirectRunner: workers; 0 means one a core.")
-    direct_running_mode: Literal["in_memory", "multi_threading", "multi_processing"] = Field(
-        "in_memory", description="DirectRunner: how its workers run."
-    )
-    args: tuple[str, ...] = Field(
-        (), description="Further pipeline options as on Beam's command line, such as `--job_endpoint=host:8099`."
-    )
-
-    def pipeline_args(self) -> list[str]:
-        """The options as Beam's command line has them."""
-        direct = [
-            f"--direct_num_workers={self.direct_num_workers}",
-            f"--direct_running_mode={self.direct_running_mode}",
-        ]
-        return [f"--runner={self.runner}", *(direct if self.runner == "DirectRunner" else []), *self.args]
-
-
 class Config(BaseModel):
     """One experiment."""
 
@@ -111,6 +89,18 @@ class Config(BaseModel):
                 "(`gan.missing: mask`); choose diffaugment or ada",
                 "gan.augment.policy",
             )
+        return self
+
+    @model_validator(mode="after")
+    def _workers_find_the_files(self) -> "Config":
+        paths = {
+            "data.root": self.data.root,
+            "data.data_dir": self.data.data_dir,
+            "gate.features.weights": self.gate.features.weights,
+        }
+        for key, path in paths.items():
+            if self.beam.runner == PORTABLE and path and not Path(path).is_absolute():
+                raise _KeyFault(f"`{path}` is relative, and workers of {PORTABLE} may run in another folder", key)
         return self
 
     def as_yaml(self) -> str:

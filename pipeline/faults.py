@@ -16,6 +16,9 @@ _SELF_EXPLAINING = (UserError, FloatingPointError)
 # As the operating system, and thereby Python, TensorFlow and Beam, says it; and as SQLite does.
 _DISK_FULL = re.compile(rf"{os.strerror(errno.ENOSPC)}|{os.strerror(errno.EDQUOT)}|database or disk is full", re.I)
 
+# What gRPC tells of a server stands before the end of its message.
+_REMOTE = re.compile(r'^\s*details = "(.+)"$', re.MULTILINE)
+
 # SQLite rolls back by itself where it could not write, and ML Metadata tells of the commit that came after.
 _ROLLED_BACK = "cannot commit - no transaction is active"
 _NEXT_TO_NOTHING = 2**20  # bytes
@@ -30,7 +33,7 @@ def explain(failure: BaseException, root: Path) -> str:
 
     Returns:
       The message of the fault where it explains itself, what to do about a full disk, or else kind and first line of
-      what was raised; of a traceback that came as text, as Beam's workers send it, the last line.
+      what was raised; of a traceback that came as text, as Beam's workers and job servers send it, the last line.
     """
     node_id = getattr(failure, "node_id", None)
     prefix = f"{node_id}: " if node_id else ""
@@ -44,10 +47,10 @@ def explain(failure: BaseException, root: Path) -> str:
     ):
         return prefix + _full(causes, root)
     raised = failure.__cause__ or causes[-1]
-    first_line, *more = str(raised).strip().splitlines() or [""]
-    if "Traceback (most recent call last)" in first_line and more:
-        return prefix + more[-1].strip()
-    return f"{prefix}{type(raised).__name__}: {first_line}"
+    lines = str(raised).strip().splitlines() or [""]
+    if "Traceback (most recent call last)" in str(raised):
+        return prefix + (_REMOTE.findall(str(raised)) or lines)[-1].strip()
+    return f"{prefix}{type(raised).__name__}: {lines[0]}"
 
 
 def _full(causes: list[BaseException], root: Path) -> str:

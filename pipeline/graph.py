@@ -51,3 +51,9 @@ def root(text: bytes) -> Path:
     """The directory of everything that the pipeline writes."""
     pipeline_root: dict[str, Any] = json.loads(text)["runtime_spec"]["pipeline_root"]
     return Path(pipeline_root["runtime_parameter"]["default_value"]["string_value"]).parent
+
+
+def beam_args(text: bytes, node_id: str) -> list[str]:
+    """What a node would have on Beam's command line; nothing where it does not use Beam."""
+    spec = json.loads(text)["deployment_config"]["executor_specs"].get(node_id, {})
+    return [arg["value"]["string_value"] for arg in spec.get("beam_pipeline_args_placeholders", ())]

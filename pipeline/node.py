@@ -22,6 +22,8 @@ from tfx.orchestration.portable.beam_executor_operator import BeamExecutorOperat
 from tfx.proto.orchestration import pipeline_pb2
 from tfx.proto.orchestration.executable_spec_pb2 import BeamExecutableSpec
 
+from pipeline.beam_options import PORTABLE
+
 State = Literal["complete", "cached"]
 
 # What the Pusher does depends on what lies in the serving directory, which no cache key sees.
@@ -140,11 +142,11 @@ def _cache_key_spec(spec: Any) -> Any:
     return BeamExecutableSpec(python_executor_spec=spec.python_executor_spec)
 
 
-class _DirectRunnerOperator(BeamExecutorOperator):
-    """Makes Beam's pipelines by itself.
+class _InstalledOperator(BeamExecutorOperator):
+    """Makes Beam's pipelines by itself, for workers that have tailgan installed.
 
     TFX's own operator has a copy of all of TFX packed for each, 40 MB in a temporary directory that stays. Workers that
-    DirectRunner starts import what is installed here.
+    DirectRunner starts import what is installed here; those of an engine would need our components as well.
     """
 
     def __init__(self, spec: Any, platform_config: Any = None):
@@ -156,9 +158,10 @@ class _DirectRunnerOperator(BeamExecutorOperator):
 
 
 def _beam_operator(spec: Any, platform_config: Any) -> BeamExecutorOperator:
-    """What runs a Beam executor; to workers elsewhere TFX is sent, unless Beam's arguments name what they have."""
-    is_direct = PipelineOptions(_beam_args(spec)).view_as(StandardOptions).runner in (None, "DirectRunner")
-    return (_DirectRunnerOperator if is_direct else BeamExecutorOperator)(spec, platform_config)
+    """What runs a Beam executor; for runners that we know nothing of, TFX is sent unless their arguments forbid it."""
+    runner = PipelineOptions(_beam_args(spec)).view_as(StandardOptions).runner
+    is_known = runner in (None, "DirectRunner", PORTABLE)
+    return (_InstalledOperator if is_known else BeamExecutorOperator)(spec, platform_config)
 
 
 def _beam_args(spec: Any) -> list[str]:

@@ -7,7 +7,9 @@ from components.example_gen.sources import open_source
 from components.rebalancer.strategies import check_names
 from components.serving_validator.server import require_docker
 from models.errors import UserError
+from pipeline.beam_options import host_and_port
 from pipeline.config import Config, ConfigError
+from pipeline.network import reach
 
 _KEYS = {"digits": "data.source", "tfds": "data.dataset", "image_folder": "data.root"}
 
@@ -15,13 +17,15 @@ _KEYS = {"digits": "data.source", "tfds": "data.dataset", "image_folder": "data.
 def check(config: Config, where: Callable[[str], str]) -> None:
     """Opens the source of the images, holds the class names in the configuration against it, looks for what is named.
 
+    A job server of Beam is looked for too, though a run whose nodes are all cached would not call it.
+
     Args:
       config: the experiment.
       where: from a key such as `data.root` to where it was read (see `pipeline.config.locate`).
 
     Raises:
       ConfigError: with file and line, if the source is not there or not laid out as it should be, a class is not, a
-        file of weights is none, or Docker is asked for and is not there.
+        file of weights is none, Docker is asked for and is not there, or a job server cannot be reached.
     """
     try:
         source = open_source(config.data)
@@ -37,3 +41,8 @@ def check(config: Config, where: Callable[[str], str]) -> None:
             require_docker()
     except UserError as fault:
         raise ConfigError(f"{where(fault.key or _KEYS[config.data.source])}: {fault}") from None
+    if config.beam.job_endpoint:
+        try:
+            reach(*host_and_port(config.beam.job_endpoint)).close()
+        except ConfigError as fault:
+            raise ConfigError(f"{where('beam.job_endpoint')}: `beam.job_endpoint`: {fault}") from None

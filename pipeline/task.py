@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from pipeline import faults, graph, metadata
 from pipeline import root as root_directory
+from pipeline.beam_options import host_and_port, job_endpoint
 from pipeline.config import ConfigError
 from pipeline.display import log_everything
+from pipeline.network import reach
 
 if TYPE_CHECKING:
     from pipeline.node import NodeResult
@@ -31,7 +33,8 @@ def run(ir: Path, sha256: str, node_id: str, run_id: str) -> "NodeResult":
       run_id: of the run, the same for all its tasks.
 
     Raises:
-      ConfigError: if the node was not launched: another graph, no such node, root or metadata store not usable.
+      ConfigError: if the node was not launched: another graph, no such node, root, metadata store or job
+        server of Beam not usable.
       TaskFailed: if it did not complete.
     """
     text = graph.read(ir, sha256)
@@ -44,6 +47,7 @@ def run(ir: Path, sha256: str, node_id: str, run_id: str) -> "NodeResult":
     connection = metadata.connect()
     if not metadata.knows(connection, graph.pipeline_name(text)):
         root_directory.set_aside_artifacts(root)
+    _look_for_job_server(graph.beam_args(text, node_id))
 
     node = load_launcher()
     log_everything()
@@ -52,6 +56,15 @@ def run(ir: Path, sha256: str, node_id: str, run_id: str) -> "NodeResult":
     except (node.NodeFailed, OSError) as failure:
         logging.getLogger().exception("the node failed")
         raise TaskFailed(faults.explain(failure, root)) from failure
+
+
+def _look_for_job_server(args: list[str]) -> None:
+    """Looks whether the engine that would run a node's Beam pipelines can be reached."""
+    if endpoint := job_endpoint(args):
+        try:
+            reach(*host_and_port(endpoint)).close()
+        except ConfigError as fault:
+            raise ConfigError(f"job server: {fault}") from None
 
 
 def load_launcher() -> ModuleType:

@@ -108,6 +108,12 @@ def volume(work):
     shutil.rmtree(folder)
 
 
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
 def canonical(name):
     return re.sub(r"[-_.]+", "-", name.lower())
 
@@ -187,9 +193,7 @@ def test_tensorboard_starts_in_it_as_the_manifest_says(image, volume):
     manifest = (HOME / "kubeflow" / "manifests" / "base" / "tensorboard.yaml").read_text()
     (deployment,) = (each for each in yaml.safe_load_all(manifest) if each["kind"] == "Deployment")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [*container["command"], *(arg.replace("6006", str(port)) for arg in container["args"])]
     url = f"http://127.0.0.1:{port}{container['readinessProbe']['httpGet']['path']}"
     server = subprocess.Popen(image.argv(command, volumes={"/data": volume}), stderr=subprocess.PIPE, text=True)
@@ -240,3 +244,49 @@ def test_a_whole_pipeline_runs_in_it(image, work, volume):
     (version,) = (volume / "digits" / "serving" / "generator").glob("[0-9]*")
     about = json.loads((version / "assets.extra" / "tailgan.json").read_text())
     assert len(about["classes"]) == 10 and version.stat().st_uid == 1000
+
+
+def test_a_task_runs_on_an_engine_whose_workers_are_of_the_image(image, work, volume):
+    """By Beam's own job service, with the worker pool of kubeflow/manifests/flink; neither needs pip."""
+    session = yaml.safe_load((HOME / "kubeflow" / "manifests" / "flink" / "flink.yaml").read_text())
+    sidecar = session["spec"]["taskManager"]["podTemplate"]["spec"]["containers"][1]
+    jobs, pool = free_port(), free_port()
+    commands = [
+        ["python", "-m", "apache_beam.runners.portability.local_job_service_main", f"--port={jobs}"],
+        [part.replace("50000", str(pool)) for part in sidecar["command"]],
+    ]
+    data = {f"{work}/data": volume}
+    shutil.copy2(HOME / "configs" / "digits.yaml", volume)
+    portable = {
+        "runner": "PortableRunner", "job_endpoint": f"localhost:{jobs}", "environment_config": f"localhost:{pool}",
+        "args": ["--job_server_timeout=600"],
+    }  # fmt: skip
+    sets = (*SETTINGS, f"kubeflow.mount={work}/data", f"beam={json.dumps(portable)}")
+    args = ["compile", f"{work}/data/digits.yaml", "-o", f"{work}/data/pipeline.yaml"]
+    args += [part for each in sets for part in ("--set", each)]
+    done = image.run([*image.entrypoint, *args], volumes=data)
+    assert done.returncode == 0, done.stderr
+    ir = volume / "digits.ir.json"
+    node = ["node", "--ir", f"{work}/data/{ir.name}", "--ir-sha256", sha256(ir.read_bytes()), "--node-id", "ExampleGen"]
+    servers = []
+    with (work / "engine.log").open("w") as log:
+        try:
+            servers = [
+                subprocess.Popen(image.argv(command, volumes=data), stdout=log, stderr=subprocess.STDOUT)
+                for command in commands
+            ]
+            for port in (jobs, pool):
+                deadline = time.monotonic() + 120
+                while socket.socket().connect_ex(("127.0.0.1", port)):
+                    assert time.monotonic() < deadline, (work / "engine.log").read_text()
+                    time.sleep(0.2)
+            store = f"sqlite:///{work}/data/metadata.db"
+            done = image.run([*image.entrypoint, *node, "--run-id", "1"], volumes=data, TAILGAN_METADATA_URI=store)
+        finally:
+            for server in servers:
+                server.terminate()
+                server.wait(60)
+    assert done.returncode == 0, done.stderr + (work / "engine.log").read_text()
+    assert "Starting worker with command" in (work / "engine.log").read_text()
+    (examples,) = (volume / "digits" / "artifacts" / "ExampleGen" / "examples").iterdir()
+    assert json.loads((examples / "dataset.json").read_text())["counts"]["train"] and examples.stat().st_uid == 1000

@@ -4,11 +4,14 @@ import re
 import shutil
 import socket
 import subprocess
+import textwrap
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
+from pipeline.beam_options import BeamOptions
 from pipeline.kubeflow import SECRET_KEY
 from pipeline.kubeflow_options import KubeflowOptions
 from pipeline.store_address import parse
@@ -16,7 +19,7 @@ from tests.documents import as_kubernetes, check, check_kubernetes, read
 
 HOME = Path(__file__).resolve().parents[2]
 MANIFESTS, SERVING = HOME / "kubeflow" / "manifests", HOME / "kubeflow" / "serving"
-BASE, OVERLAY = MANIFESTS / "base", MANIFESTS / "overlays" / "kubeflow"
+BASE, OVERLAY, FLINK = MANIFESTS / "base", MANIFESTS / "overlays" / "kubeflow", MANIFESTS / "flink"
 OPTIONS = KubeflowOptions()
 STORE = parse(OPTIONS.metadata_uri)
 API = r"kustomize\.config\.k8s\.io/v1beta1"
@@ -70,6 +73,9 @@ def test_every_file_is_part_of_a_kustomization_of_the_right_form():
     assert [(OVERLAY / name).resolve() for name in overlay["resources"]] == [BASE]
     named = {BASE / name for name in kustomization["resources"] if name.endswith(".yaml")}
     named |= {OVERLAY / patch["path"] for patch in overlay["patches"]}
+    flink = read(FLINK / "kustomization.yaml")
+    check(flink, {**shape, "namespace": overlay["namespace"], "images": [image], "labels": list})
+    named |= {FLINK / name for name in flink["resources"]}
     assert {path for path in MANIFESTS.rglob("*") if path.is_file() and path.name != "kustomization.yaml"} == named
 
 
@@ -201,3 +207,120 @@ def test_kustomize_builds_the_overlay():
     claim = built["PersistentVolumeClaim", OPTIONS.pvc].spec
     assert claim.storage_class_name == "nfs" and claim.access_modes == ["ReadWriteMany"]
     assert claim.resources.requests["storage"] == "200Gi"
+
+
+@pytest.fixture(scope="module")
+def session():
+    """The FlinkDeployment, held to the part of its CRD that is used, and the pods that it makes of TaskManagers."""
+    document = read(FLINK / "flink.yaml")
+    resource = {"cpu": float, "memory": r"\d+m"}  # megabytes, as Flink writes them
+    check(
+        document,
+        {
+            "apiVersion": r"flink\.apache\.org/v1beta1",
+            "kind": "FlinkDeployment",
+            "metadata": {"name": r"[a-z-]+"},
+            "spec": {
+                "image": r"flink:1\.\d+-java\d+",
+                "flinkVersion": r"v1_\d+",
+                "serviceAccount": "flink",
+                "flinkConfiguration": dict,
+                "jobManager": {"resource": resource},
+                "taskManager": {"resource": resource, "podTemplate": {"spec": dict}},
+            },
+        },
+    )
+    assert all(isinstance(value, str) for value in document["spec"]["flinkConfiguration"].values())
+    return document, as_kubernetes(document["spec"]["taskManager"]["podTemplate"], "V1PodTemplateSpec").spec
+
+
+@pytest.fixture(scope="module")
+def job_server():
+    return objects([*yaml.safe_load_all((FLINK / "job-server.yaml").read_text())])
+
+
+def locked(name):
+    """Version of a package for the Python of the image."""
+    (python,) = re.findall(r"^FROM python:([\d.]+)-slim", (HOME / "kubeflow" / "Dockerfile").read_text(), re.MULTILINE)
+    lines = (HOME / "requirements.txt").read_text().splitlines()
+    found = [Requirement(line) for line in lines if line.startswith(f"{name}==")]
+    (mine,) = (each for each in found if not each.marker or each.marker.evaluate({"python_full_version": python}))
+    return str(mine.specifier).removeprefix("==")
+
+
+def test_the_job_server_is_of_the_versions_of_beam_and_of_flink(session, job_server):
+    document, _ = session
+    (container,) = job_server["Deployment", "tailgan-beam-jobs"].spec.template.spec.containers
+    flink = document["spec"]["flinkVersion"].removeprefix("v").replace("_", ".")
+    assert document["spec"]["image"].startswith(f"flink:{flink}-")
+    assert container.image == f"apache/beam_flink{flink}_job_server:{locked('apache-beam')}"
+    # The service that Flink makes of its JobManager.
+    assert f"--flink-master={document['metadata']['name']}-rest:8081" in container.args
+
+
+def test_the_options_in_the_documentation_are_those_of_flink_as_it_is_here(session, job_server):
+    _, pod = session
+    blocks = re.findall(r"```yaml\n(.*?)```", (HOME / "docs" / "beam.md").read_text(), re.DOTALL)
+    beam, _ = (BeamOptions.model_validate(yaml.safe_load(textwrap.dedent(text))["beam"]) for text in blocks)
+    service = job_server["Service", "tailgan-beam-jobs"]
+    ports = {port.name: port.port for port in service.spec.ports}
+    assert beam.job_endpoint == f"{service.metadata.name}:{ports['jobs']}"
+    assert f"--artifact_endpoint={service.metadata.name}:{ports['artifacts']}" in beam.args
+    (port,) = pod.containers[1].ports
+    assert (beam.environment_type, beam.environment_config) == ("EXTERNAL", f"localhost:{port.container_port}")
+    assert f"--service_port={port.container_port}" in pod.containers[1].command
+
+
+def test_a_worker_is_the_image_of_the_tasks_with_their_volume_where_they_have_it(session, base):
+    _, pod = session
+    main, worker = pod.containers
+    assert main.name == "flink-main-container" and main.image is None
+    assert worker.image == base["Deployment", "tailgan-tensorboard"].spec.template.spec.containers[0].image
+    volumes = {volume.name: volume for volume in pod.volumes}
+    (data,) = (mount for mount in worker.volume_mounts if volumes[mount.name].persistent_volume_claim)
+    assert volumes[data.name].persistent_volume_claim.claim_name == OPTIONS.pvc
+    assert data.mount_path == OPTIONS.mount and not data.read_only
+    (user,) = re.findall(r"^USER (.+)$", (HOME / "kubeflow" / "Dockerfile").read_text(), re.MULTILINE)
+    assert f"{worker.security_context.run_as_user}:{worker.security_context.run_as_group}" == user
+
+
+def test_a_job_server_is_found_has_probes_limits_and_few_rights(session, job_server):
+    deployment, service = job_server["Deployment", "tailgan-beam-jobs"], job_server["Service", "tailgan-beam-jobs"]
+    pod = deployment.spec.template.spec
+    assert service.spec.selector == deployment.spec.selector.match_labels == deployment.spec.template.metadata.labels
+    (server,) = pod.containers
+    ports = {port.name: port.container_port for port in server.ports}
+    assert ports == {port.target_port: port.port for port in service.spec.ports}
+    probes = (server.startup_probe, server.readiness_probe, server.liveness_probe)
+    assert all(probe.tcp_socket.port in ports for probe in probes)
+    assert pod.security_context.run_as_non_root and pod.automount_service_account_token is False
+    for container in (server, session[1].containers[1]):
+        security = container.security_context
+        assert container.resources.requests.keys() == {"cpu", "memory"} and "memory" in container.resources.limits
+        assert security.capabilities.drop == ["ALL"]
+        assert security.read_only_root_filesystem and security.allow_privilege_escalation is False
+
+
+def test_the_job_server_is_for_its_namespace_and_worker_pools_for_their_session(session, job_server):
+    documents = [*yaml.safe_load_all((FLINK / "network.yaml").read_text())]
+    assert {(each["apiVersion"], each["kind"]) for each in documents} == {("networking.k8s.io/v1", "NetworkPolicy")}
+    workers, jobs = (as_kubernetes(each, "V1NetworkPolicy").spec for each in documents)
+    name = session[0]["metadata"]["name"]
+    assert workers.pod_selector.match_labels == {"app": name, "component": "taskmanager"}
+    (peers,) = (rule._from for rule in workers.ingress)
+    assert [peer.pod_selector.match_labels for peer in peers] == [{"app": name}]
+    server = job_server["Deployment", "tailgan-beam-jobs"]
+    assert jobs.pod_selector.match_labels == server.spec.template.metadata.labels
+    assert all(peer.namespace_selector is None for rule in (*workers.ingress, *jobs.ingress) for peer in rule._from)
+
+
+def test_kustomize_puts_the_image_into_the_session_too():
+    if not shutil.which("kubectl"):
+        pytest.skip("no kubectl on this machine, which has kustomize")
+    done = subprocess.run(["kubectl", "kustomize", str(FLINK)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (session,) = (each for each in yaml.safe_load_all(done.stdout) if each["kind"] == "FlinkDeployment")
+    (image,) = read(FLINK / "kustomization.yaml")["images"]
+    worker = session["spec"]["taskManager"]["podTemplate"]["spec"]["containers"][1]
+    assert worker["image"] == f"{image['newName']}@{image['digest']}"
+    assert session["metadata"]["namespace"] == "kubeflow"

@@ -102,6 +102,13 @@ def test_a_configuration_that_is_not_there_or_no_file_is_refused(tmp_path):
     assert re.match(r"\.: cannot be read: .*directory", refused(tmp_path, "."))
 
 
+def test_a_job_server_that_is_not_there_is_told_before_anything_heavy_is_loaded(tmp_path):
+    beam = "{runner: PortableRunner, environment_type: LOOPBACK,\n  job_endpoint: 'localhost:1'}"
+    (tmp_path / "good.yaml").write_text(f"seed: 1\nbeam: {beam}\n")
+    said = refused(tmp_path, "good.yaml")
+    assert said == "good.yaml:3: `beam.job_endpoint`: localhost:1 cannot be reached: Connection refused"
+
+
 def image(path: Path, seed: int = 0) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.random.default_rng(seed).integers(0, 256, (8, 8), np.uint8)).save(path)

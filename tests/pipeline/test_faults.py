@@ -15,6 +15,16 @@ BEAM = """Error received from SDK harness for instruction 2: Traceback (most rec
     response = task()
 ValueError: no such column: weight
 """
+JOB_SERVER = """Pipeline job-1 failed in state FAILED: Error running pipeline.
+Traceback (most recent call last):
+  File "worker_handlers.py", line 623, in start_worker
+    response = stub.StartWorker(
+grpc._channel._InactiveRpcError: <_InactiveRpcError of RPC that terminated with:
+	status = StatusCode.UNAVAILABLE
+	details = "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1"
+	debug_error_string = "UNAVAILABLE"
+>
+"""
 Usage = namedtuple("Usage", "total used free")
 
 
@@ -47,6 +57,7 @@ def free(monkeypatch):
         (ValueError("one\ntwo"), "ValueError: one"),
         (ValueError(), "ValueError: "),
         (RuntimeError(BEAM), "ValueError: no such column: weight"),
+        (RuntimeError(JOB_SERVER), "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1"),
         (RuntimeError("Traceback (most recent call last):\n  File x\nKeyError: 'y'"), "KeyError: 'y'"),
     ],
 )

@@ -52,7 +52,7 @@ def test_each_key_that_differs_is_named_with_both_values(tmp_path):
 
 def test_how_often_is_saved_and_what_runs_beam_may_differ(tmp_path):
     write_record(tmp_path)
-    overrides = ("gan.checkpoint_every=7", "gan.keep_checkpoints=9", "beam.runner=Other", "beam.direct_num_workers=2")
+    overrides = ("gan.checkpoint_every=7", "gan.keep_checkpoints=9", "beam.runner=Other", "beam.args=[--a=2]")
     resume.check(tmp_path, config.load(DIGITS, overrides))
 
 

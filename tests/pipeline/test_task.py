@@ -22,7 +22,11 @@ def graph(tmp_path):
     root = {"runtime_parameter": {"default_value": {"string_value": str(tmp_path / "root" / "artifacts")}}}
     nodes = [{"pipeline_node": {"node_info": {"id": each}}} for each in ("ExampleGen", "GAN")]
     path = tmp_path / "digits.ir.json"
-    graph = {"nodes": nodes, "runtime_spec": {"pipeline_root": root}, "pipeline_info": {"id": "digits"}}
+    args = [{"value": {"string_value": arg}} for arg in ("--runner=PortableRunner", "--job_endpoint=nowhere.invalid:1")]
+    graph = {
+        "nodes": nodes, "runtime_spec": {"pipeline_root": root}, "pipeline_info": {"id": "digits"},
+        "deployment_config": {"executor_specs": {"ExampleGen": {"beam_pipeline_args_placeholders": args}, "GAN": {}}},
+    }  # fmt: skip
     path.write_text(json.dumps(graph))
     return path
 
@@ -67,6 +71,13 @@ def test_a_store_that_is_not_named_is_refused_though_all_else_is_well(graph, tmp
 def test_a_store_that_cannot_be_reached_is_refused(graph):
     code, told = node(graph, TAILGAN_METADATA_URI="mysql://a@nowhere.invalid/store")
     assert code == 2 and "nowhere.invalid:3306 cannot be reached" in told
+
+
+def test_a_job_server_that_cannot_be_reached_is_refused_to_the_nodes_that_use_it(graph, tmp_path):
+    environ = {"TAILGAN_METADATA_URI": f"sqlite:///{tmp_path / 'store.db'}"}
+    code, told = node(graph, node_id="ExampleGen", **environ)
+    assert code == 2 and "job server: nowhere.invalid:1 cannot be reached: no such host" in told
+    assert "import of apache_beam halted" in node(graph, **environ)[1]
 
 
 def test_a_volume_that_cannot_be_written_is_refused(graph, tmp_path):
