@@ -17,11 +17,11 @@ def folder(root, images):
 
 
 def test_images_are_as_many_as_asked_for_and_no_two_are_alike(tmp_path):
-    files = folder(tmp_path, 1200)
-    assert len(files) == 1200
+    files = folder(tmp_path, 2000)
+    assert len(files) == 2000
     pixels = [np.asarray(Image.open(tmp_path / path)) for path in files]
     assert {image.shape for image in pixels} == {(SIDE, SIDE, 3)}
-    assert len({image.tobytes() for image in pixels}) == 1200
+    assert len({image.tobytes() for image in pixels}) == 2000
 
 
 def test_equal_numbers_make_equal_files_and_a_larger_one_adds_to_them(tmp_path):
