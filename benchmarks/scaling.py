@@ -133,8 +133,8 @@ def compiled(folder: Path, source: Path, volume: Path, settings: Sequence[str]) 
     return folder / "image_folder.ir.json"
 
 
-def measure(images: int, folder: Path, imported: Costs, settings: Sequence[str]) -> dict[str, Costs]:
-    """Launches all nodes on so many images, prints the table, and returns its rows."""
+def measure(images: int, folder: Path, imported: Costs, settings: Sequence[str]) -> None:
+    """Launches all nodes on so many images, prints the table, and leaves its rows in the folder."""
     from pipeline import task
 
     source, volume = folder / f"images-{images}", folder / f"volume-{images}"
@@ -155,7 +155,7 @@ def measure(images: int, folder: Path, imported: Costs, settings: Sequence[str])
         costs, state = in_a_fork(lambda name=name: task.run(graph, sha256, name, run_id).state, folder / "node.log")
         rows[name] = {**costs, "kept": (size(volume) - before) / 1e6}
         print_row(name if state == "complete" else f"{name} ({state})", rows[name])
-    return rows
+    (folder / f"costs-{images}.json").write_text(json.dumps(rows))
 
 
 def print_row(name: str, costs: Costs) -> None:
@@ -181,6 +181,11 @@ def import_tfx() -> Costs:
     }
 
 
+def short(value: float) -> str:
+    """Two or three digits that count."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
+
+
 def print_model(measured: dict[int, dict[str, Costs]], column: str, head: str, each: float, told: float) -> None:
     """The line of each node through a column, how far it is off, and what it says of sizes that were not measured.
 
@@ -201,18 +206,16 @@ def print_model(measured: dict[int, dict[str, Costs]], column: str, head: str, e
             continue
         line = fit(sizes, costs)
         errors = [*relative_errors(line, sizes, costs), held_out_error(sizes, costs)]
-        cells = [f"{line.fixed:.1f}", f"{line.each / each:.3g}", *(f"{100 * error:+.0f} %" for error in errors)]
-        print(f"| {' | '.join([name, *cells, *(f'{line.at(n) / told:.3g}' for n in TOLD)])} |", flush=True)
+        cells = [f"{line.fixed:.1f}", short(line.each / each), *(f"{100 * error:+.0f} %" for error in errors)]
+        print(f"| {' | '.join([name, *cells, *(short(line.at(n) / told) for n in TOLD)])} |", flush=True)
 
 
 def main() -> None:
     """Prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, nargs="+", default=[1000, 10_000, 30_000, 100_000], metavar="N")
+    parser.add_argument("--images", type=int, nargs="*", default=[1000, 10_000, 30_000, 100_000], metavar="N")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of the configuration")
-    parser.add_argument(
-        "--keep", type=Path, metavar="DIR", help="work there and leave all; what is there is used again"
-    )
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="work there and leave all; lines go through all sizes")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = (options.keep or Path(scratch)).resolve()
@@ -220,9 +223,14 @@ def main() -> None:
         for images in options.images:
             if not (folder / f"images-{images}").exists():
                 make(folder / f"images-{images}", images)
-        os.sync()
-        imported = import_tfx()
-        measured = {images: measure(images, folder, imported, options.set) for images in options.images}
+        if options.images:
+            os.sync()
+            imported = import_tfx()
+            for images in options.images:
+                measure(images, folder, imported, options.set)
+        measured = {
+            int(path.stem.partition("-")[2]): json.loads(path.read_text()) for path in folder.glob("costs-*.json")
+        }
     if len(measured) >= 3:
         print_model(measured, "cpu", "CPU; s; ms; h", 1e-3, 3600)
         print_model(measured, "peak", "peak memory; MiB; bytes; GiB", 2**-20, 2**10)
