@@ -201,8 +201,8 @@ def print_model(measured: dict[int, dict[str, Costs]], column: str, head: str, e
     heads += [f"{sizes[-1]:,} held out", *(f"{n:,}, {units[2]}" for n in TOLD)]
     print(f"\n| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
     for name in measured[sizes[0]]:
-        costs = [measured[n][name][column] for n in sizes]
-        if min(costs) < LEAST:
+        costs = [measured[n][name][column] for n in sizes if name in measured[n]]
+        if len(costs) < len(sizes) or min(costs) < LEAST:
             continue
         line = fit(sizes, costs)
         errors = [*relative_errors(line, sizes, costs), held_out_error(sizes, costs)]
