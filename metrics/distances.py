@@ -35,6 +35,10 @@ class Points:
     def __len__(self) -> int:
         return len(self._array)
 
+    def some(self, indices: np.ndarray) -> "Points":
+        """Those with these indices."""
+        return Points(self._array[indices], self._centre)
+
     def tile(self, rows: slice) -> np.ndarray:
         """Rows of a slice, [b, d] float64."""
         return self._array[rows] - self._centre
@@ -72,6 +76,20 @@ def nearest(queries: Points, references: Points) -> tuple[np.ndarray, np.ndarray
         # Once more by differences: copies must read 0, and equal distances equal, without rounding errors.
         found[rows] = np.linalg.norm(queries.differences(rows, references, index[rows]), axis=1)
     return found, index
+
+
+def nearest_other_squared(x: Points, indices: np.ndarray) -> np.ndarray:
+    """[m] squared distance of some of the points, by index [m], to the nearest other one; there are two at least."""
+    some = x.some(indices)
+    closest = np.full(len(some), np.inf)
+    for rows in some.tiles:
+        own = indices[rows]
+        for columns in x.tiles:
+            block = some.squared_distances(rows, x, columns)
+            here = np.flatnonzero((own >= columns.start) & (own < columns.stop))
+            block[here, own[here] - columns.start] = np.inf
+            closest[rows] = np.minimum(closest[rows], block.min(axis=1))
+    return closest
 
 
 def kth_nearest_squared(x: Points, k: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import tensorflow_data_validation as tfdv
 from tfx.components import ExampleValidator, Pusher, SchemaGen, StatisticsGen, Trainer
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.dsl.components.base import executor_spec
@@ -36,7 +37,8 @@ def _trainer(node_id: str, run_fn: str, options: Any, custom: dict[str, Any], **
 
 def _validation(config: Config, examples: Any) -> list[BaseNode]:
     """Statistics, schema and validation by TFX; the guard that stops the run comes last."""
-    statistics = StatisticsGen(examples=examples)
+    # Without sketches, whatever is a string is counted value by value: all images would be in memory, as keys.
+    statistics = StatisticsGen(examples=examples, stats_options=tfdv.StatsOptions(use_sketch_based_topk_uniques=True))
     if config.data.schema_file:
         schema: BaseNode = ImportSchemaGen(schema_file=config.data.schema_file)
     else:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from components.evaluator.class_figures import MOST as MOST_OF_A_CLASS
 from components.evaluator.class_figures import proportion
 from components.evaluator.options import GateOptions
 from components.evaluator.rules import WHOLE_INTERVALS
@@ -109,8 +110,9 @@ def memorization(real: View, made: View, drawn: View, known: Known, classes: int
     are one cell, with generated images in the proportions of the held-out ones: classes lie at different distances from
     their training images, and another mix of them would be another distribution. `authenticity` is that of Alaa et al.
     2022, of the generated images with the labels of the real ones, and `authenticity_real` of the real ones: what it
-    should be compared with.
+    should be compared with. Of each class the first 1,000 images are looked at, against all of its training images.
     """
+    real, made, drawn = (_first_of_each(view, classes) for view in (real, made, drawn))
     small = np.flatnonzero(np.bincount(real.labels, minlength=classes) < MIN_CELL)
     made = made.take(_in_proportion(real, made, small, classes))
     labels = (known.labels, real.labels, made.labels)
@@ -125,6 +127,12 @@ def memorization(real: View, made: View, drawn: View, known: Known, classes: int
         "authenticity": _authenticity(known, drawn, classes),
         "authenticity_real": _authenticity(known, real, classes),
     }
+
+
+def _first_of_each(view: View, classes: int) -> View:
+    """The first images of each class, in their order."""
+    rows = [np.flatnonzero(view.labels == label)[:MOST_OF_A_CLASS] for label in range(classes)]
+    return view.take(np.sort(np.concatenate(rows)))
 
 
 def _in_proportion(real: View, made: View, small: np.ndarray, classes: int) -> np.ndarray:

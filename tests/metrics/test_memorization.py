@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu
 
+from metrics import distances
 from metrics.memorization import authenticity, closest_record_ratio, copied_part, data_copying
 
 
@@ -37,6 +38,17 @@ def test_exact_copies_are_at_distance_nothing_also_far_from_the_origin():
 def test_blurred_images_are_no_copies_but_far_away():
     assert data_copying(TRAIN, HELD_OUT, HELD_OUT + 5).c_t > 5
     assert closest_record_ratio(TRAIN, HELD_OUT, HELD_OUT + 5) > 3
+
+
+@pytest.mark.parametrize("rows", [7, 1024])
+def test_authenticity_is_that_of_all_pairs(monkeypatch, rows):
+    """Of which only the training images that are nearest to a fake are asked for their own neighbour."""
+    monkeypatch.setattr(distances, "_MAX_ROWS", rows)
+    fake = np.concatenate([draw(70, 2), TRAIN[:10]])
+    among = np.linalg.norm(TRAIN[:, None] - TRAIN, axis=2) + np.diag(np.full(len(TRAIN), np.inf))
+    away = np.linalg.norm(fake[:, None] - TRAIN, axis=2)
+    expected = np.mean(away.min(axis=1) > among.min(axis=1)[away.argmin(axis=1)])
+    assert 0.2 < expected < 0.8 and authenticity(TRAIN, fake) == expected
 
 
 def test_the_statistic_is_mann_whitneys():

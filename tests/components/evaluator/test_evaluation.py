@@ -297,6 +297,17 @@ def test_of_many_images_pairs_are_looked_at_evenly_over_classes(gaussians, monke
     assert document["null"]["n"] == 12 and document["balance"]["wanted"] == [60, 30, 20, 10]
 
 
+def test_of_many_images_of_a_class_the_first_are_held_against_all_training_images(gaussians, monkeypatch):
+    real, made, train = gaussians.view([60, 40, 30, 12], 0), gaussians.view(MADE, 1), gaussians.view(MADE, 2)
+    known = Known(train.labels, train.pixels)
+    monkeypatch.setattr("components.evaluator.whole_figures.MOST_OF_A_CLASS", 20)
+    first = [np.concatenate([np.flatnonzero(v.labels == c)[:20] for c in range(4)]) for v in (real, made)]
+    few, fewer = real.take(first[0]), made.take(first[1])
+    assert memorization(real, made, made, known, 4) == memorization(few, fewer, fewer, known, 4)
+    monkeypatch.undo()
+    assert memorization(real, made, made, known, 4) != memorization(few, fewer, fewer, known, 4)
+
+
 def test_equal_input_gives_an_equal_document(gaussians):
     others = (Other("serving", 7, gaussians.view(MADE, 2)),)
     one, two = (judged(gaussians, gaussians.view(MADE, 1), others=others) for _ in range(2))
