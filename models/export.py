@@ -13,9 +13,8 @@ import tensorflow as tf
 from models.dataset import DatasetInfo
 from models.files import write_whole
 from models.signatures import MAX_TRUNCATION, Filter, GeneratorModule
+from models.versions import METADATA_FILE
 from models.warmup import write_warmup
-
-METADATA_FILE = "assets.extra/tailgan.json"  # TensorFlow Serving leaves `assets.extra` alone, but for the warm-up
 
 
 def export_generator(

@@ -13,7 +13,7 @@ from models.callbacks import HISTORY_FILE, Checkpoint, Progress, StopOnNaN, step
 from models.data import Examples, TrainingData, read
 from models.dataset import DatasetInfo
 from models.export import export_generator
-from models.files import write_whole
+from models.files import locked, write_whole
 from models.gan import GAN
 from models.helper import accuracy, helper
 from models.monitor import Monitor
@@ -158,13 +158,14 @@ def run_fn(fn_args: Any) -> None:
     directory = training_directory(
         Path(custom["checkpoint_root"]), identity(options, data, hyperparameters, seed, custom["code_version"])
     )
-    gan = build_gan(options, data, info.classes, hyperparameters, seed, directory)
-    seen, heldout = at_hand(data, seed), read(fn_args.eval_files, info)
-    monitor = Monitor(gan, seen, heldout, info, options.monitor, options.steps, directory, seed)
-    train(gan, options, data, seed, directory, monitor)
-    model_run = Path(fn_args.model_run_dir)
-    model_run.mkdir(parents=True, exist_ok=True)
-    shutil.copy(directory / HISTORY_FILE, model_run / HISTORY_FILE)
-    monitor.publish(model_run)
-    chosen = build_filter(options, data, heldout, len(info.classes), seed, directory)
+    with locked(directory):  # of two runs that train the same at once, one waits and finds it done
+        gan = build_gan(options, data, info.classes, hyperparameters, seed, directory)
+        seen, heldout = at_hand(data, seed), read(fn_args.eval_files, info)
+        monitor = Monitor(gan, seen, heldout, info, options.monitor, options.steps, directory, seed)
+        train(gan, options, data, seed, directory, monitor)
+        model_run = Path(fn_args.model_run_dir)
+        model_run.mkdir(parents=True, exist_ok=True)
+        shutil.copy(directory / HISTORY_FILE, model_run / HISTORY_FILE)
+        monitor.publish(model_run)
+        chosen = build_filter(options, data, heldout, len(info.classes), seed, directory)
     export_generator(gan.ema, fn_args.serving_model_dir, info, {"steps": options.steps}, chosen)

@@ -34,7 +34,7 @@ def make(root: Path) -> None:
         (root / "logs").mkdir(parents=True, exist_ok=True)
         probe = root / f".probe.{os.getpid()}"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # another container may have our pid
     except OSError as error:
         raise ConfigError(f"{root}: cannot be written: {error.strerror}; --root names another directory") from None
 

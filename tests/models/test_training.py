@@ -133,6 +133,25 @@ def test_run_fn_gives_the_same_generator_in_every_process(fn_args):
         assert Generator(again.serving_model_dir).fingerprint == fingerprint
 
 
+@pytest.mark.e2e
+def test_of_two_processes_that_train_the_same_at_once_one_waits_and_takes_what_the_other_made(fn_args):
+    program = (
+        "import logging, types; from models.training import run_fn; logging.basicConfig(level=20)\n"
+        "run_fn(types.SimpleNamespace(**{!r}))"
+    )
+    both = [fn_args(options=SMALL.model_dump_json()) for _ in range(2)]
+    processes = [
+        subprocess.Popen([sys.executable, "-c", program.format(vars(args))], stderr=subprocess.PIPE, text=True)
+        for args in both
+    ]
+    told = [process.communicate()[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], told
+    assert ["waiting for it" in text for text in told].count(True) == 1
+    assert len({Generator(args.serving_model_dir).fingerprint for args in both}) == 1
+    (directory,) = Path(both[0].custom_config["checkpoint_root"]).iterdir()
+    assert [json.loads(line)["step"] for line in (directory / "history.jsonl").read_text().splitlines()] == [40]
+
+
 def test_run_fn_exports_the_filter_that_the_options_describe_and_trains_its_helper_once(fn_args, monkeypatch):
     few = SMALL.model_copy(update={"steps": 2})
 
