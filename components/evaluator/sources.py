@@ -20,6 +20,7 @@ from components.example_gen.sources.image_folder import ImageFolder
 from models.data import decode
 from models.errors import UserError
 from models.missing import fill
+from models.versions import METADATA_FILE
 
 SIGNATURE = "serving_default"
 OK = "ok"

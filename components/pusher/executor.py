@@ -2,8 +2,8 @@
 
 TFX copies a model file by file to where TensorFlow Serving looks for it; killed on the way, it leaves a part of a model
 there. Here it copies to a folder beside, whose name is no number and which no server takes for a version. What the
-Evaluator found goes with it, into `assets.extra/`, and a row into the history of the serving directory. Of two pushes at
-once, on whatever machines, one waits.
+Evaluator found goes with it, into `assets.extra/`, and a row into the history of the serving directory. Of two pushes
+at once, on whatever machines, one waits.
 """
 
 import json

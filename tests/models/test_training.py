@@ -98,22 +98,24 @@ def test_a_batch_is_all_of_the_data_or_at_most_that(digits, tmp_path):
 
 
 def test_trainings_that_differ_lie_in_directories_of_their_own(digits, tmp_path):
-    base = (SMALL, digits.train, {"class_weights": [1.0] * 10}, 0, "c")
+    base = (SMALL, digits.train, CLASSES, {"class_weights": [1.0] * 10}, 0, "c")
     others = [
         (SMALL.model_copy(update={"width": 12}), *base[1:]),
         (SMALL, digits.eval, *base[2:]),
-        (*base[:2], {"class_weights": [2.0] * 10}, 0, "c"),
-        (*base[:3], 1, "c"),
-        (*base[:4], "d"),
+        (*base[:2], CLASSES[::-1], *base[3:]),
+        (*base[:3], {"class_weights": [2.0] * 10}, 0, "c"),
+        (*base[:4], 1, "c"),
+        (*base[:5], "d"),
     ]
 
     def directory(*args):
         return training.training_directory(tmp_path, training.identity(*args))
 
     assert directory(*base) == directory(*base)
-    assert len({directory(*args) for args in (base, *others)}) == 6
+    assert len({directory(*args) for args in (base, *others)}) == 7
     assert json.loads((directory(*base) / "training.json").read_text())["options"]["width"] == 8
-    same = {"checkpoint_every": 7, "keep_checkpoints": 9, "monitor": {"every": 3}, "export": {"filter": None}}
+    same = {"checkpoint_every": 7, "keep_checkpoints": 9, "monitor": {"every": 3}, "export": {"filter": None},
+            "warm_start": {"steps": 5}}  # fmt: skip
     assert directory(GANOptions(**{**base[0].model_dump(), **same}), *base[1:]) == directory(*base)
 
 
@@ -163,7 +165,7 @@ def test_run_fn_exports_the_filter_that_the_options_describe_and_trains_its_help
 
     metadata, signatures = exported({"candidates": 2, "threshold": 0.25})
     assert 0 <= metadata["filter"].pop("accuracy") <= 1
-    assert metadata["filter"] == {"candidates": 2, "threshold": 0.25} and metadata["training"] == {"steps": 2}
+    assert metadata["filter"] == {"candidates": 2, "threshold": 0.25} and metadata["training"]["steps"] == 2
     question = {"label": tf.range(10, dtype=tf.int64), "seed": tf.range(10, dtype=tf.int64)}
     answer = signatures["filtered"](**question)
     assert set(answer["tries"].numpy()) <= {1, 2}
