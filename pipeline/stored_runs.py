@@ -4,6 +4,7 @@ import datetime
 from dataclasses import dataclass
 from typing import Any
 
+from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2
 
 # States as Kubeflow names them; the store cannot tell a run under way from one that was broken off.
@@ -39,8 +40,9 @@ def is_finished(store: Any, run: Any) -> bool:
     return last is not None and any(each.type_id == last for each in store.get_artifacts_by_context(run.id))
 
 
-def newest(store: Any, count: int, pipeline: str | None = None) -> list[StoredRun]:
-    """The newest runs, newest first; of one pipeline, if it is named."""
+def newest(connection: Any, count: int, pipeline: str | None = None) -> list[StoredRun]:
+    """The newest runs, newest first; of one pipeline, if it is named. The connection is `pipeline.metadata`'s."""
+    store = metadata_store.MetadataStore(connection)
     return [_described(store, run) for run in reversed(contexts(store, pipeline)[-count:])]
 
 

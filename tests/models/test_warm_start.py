@@ -60,9 +60,8 @@ def test_it_goes_on_from_the_training_of_what_serves_and_equal_starts_give_equal
     assert (about["steps"], about["start"], about["anew"]) == (10, first["directory"], None)
     assert about["directory"] != first["directory"]
     assert f"going on from the training of version 1, which serves ({first['directory']})" in caplog.text
-    identity = json.loads(
-        (Path(args.custom_config["checkpoint_root"]) / about["directory"] / "training.json").read_text()
-    )
+    directory = Path(args.custom_config["checkpoint_root"]) / about["directory"]
+    identity = json.loads((directory / "training.json").read_text())
     assert identity["start"] == first["directory"] and identity["options"]["steps"] == 10
     generator = Generator(args.serving_model_dir)
     shutil.rmtree(directory)
