@@ -65,7 +65,7 @@ def find(identity: dict[str, Any], serving_dir: Path, checkpoints: Path) -> Star
         return _anew(f"the training of version {version}, which serves, is not in {checkpoints / name}")
     if different:
         return _anew(f"{different} other than in the training of version {version}, which serves")
-    values = _read(checkpoints / name)
+    values = read(checkpoints / name)
     if not values:
         return _anew(f"no checkpoint in {checkpoints / name}, of version {version}, which serves, can be read")
     log.info("GAN: going on from the training of version %d, which serves (%s)", version, name)
@@ -92,7 +92,7 @@ def _difference(before: dict[str, Any], now: dict[str, Any]) -> str | None:
     return None
 
 
-def _read(directory: Path) -> tuple[np.ndarray, ...]:
+def read(directory: Path) -> tuple[np.ndarray, ...]:
     """The variables of the newest checkpoint that can be read; nothing where there is none."""
     paths = tf.train.get_checkpoint_state(str(directory))
     for path in reversed(paths.all_model_checkpoint_paths if paths else ()):

@@ -161,6 +161,6 @@ def test_what_is_gone_damaged_or_of_other_classes_is_not_gone_on_from(served, di
 def test_variables_that_do_not_fit_are_told(served, digits):
     args, about = served
     gan = build_gan(GANOptions(**{**SMALL, "width": 12}), digits.train, CLASSES, {}, 0)
-    values = warm_start._read(Path(args.custom_config["checkpoint_root"]) / about["directory"])
+    values = warm_start.read(Path(args.custom_config["checkpoint_root"]) / about["directory"])
     with pytest.raises(UserError, match=f"`gan.warm_start`: training {about['directory']}, of what serves, had other"):
         warm_start.begin(gan, warm_start.Start(about["directory"], values=values))
