@@ -43,4 +43,8 @@ def test_the_next_run_re_uses_what_clean_kept_and_an_older_configuration_makes_a
     assert len(root.versions) == 3
     kept = root.run("digits.yaml", *QUICK, "retention.runs=1")
     assert kept.returncode == 0 and "of older runs (`retention.runs: 1`)" in kept.stdout, kept.stdout + kept.stderr
-    assert len(list(root.path.glob("artifacts/GAN/model/*"))) == 1 and root.versions[-1].is_dir() and len(root.versions) < 3
+    assert (
+        len(list(root.path.glob("artifacts/GAN/model/*"))) == 1
+        and root.versions[-1].is_dir()
+        and len(root.versions) < 3
+    )

@@ -181,9 +181,9 @@ def _is_below(path: str, place: str) -> bool:
 
 def _class_names(root: str, parent: str, unlabelled: str | None) -> list[str]:
     """Names of the folders in the root itself (`parent` is empty), or in a folder of it, but for the one named."""
-    names = [name for name in _folder_names(os.path.join(root, parent)) if name != unlabelled]
+    path = os.path.join(root, parent) if parent else root
+    names = [name for name in _folder_names(path) if name != unlabelled]
     if not names:
-        path = os.path.join(root, parent)
         raise UserError(f"there is no class folder in {path}; images lie in CLASS/, a folder a class", key="data.root")
     return names
 
