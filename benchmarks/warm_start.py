@@ -22,7 +22,7 @@ from models.data import Examples, to_uint8
 from models.options import GANOptions
 
 NAMES = "0123456789"
-RARE, HELD_OUT, ARRIVED, STEPS = 9, 359, 40, 800
+RARE, HELD_OUT, ARRIVED, STEPS = 9, 359, 40, 600
 
 
 def digits() -> tuple[Examples, Examples, Examples, Examples]:
