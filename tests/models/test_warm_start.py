@@ -6,9 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from metrics.kernel import kernel_distance
 from models import training, versions, warm_start
 from models.build import build_gan
+from models.data import to_uint8
 from models.errors import UserError
 from models.generator import Generator
 from models.options import GANOptions
@@ -164,3 +167,34 @@ def test_variables_that_do_not_fit_are_told(served, digits):
     values = warm_start.read(Path(args.custom_config["checkpoint_root"]) / about["directory"])
     with pytest.raises(UserError, match=f"`gan.warm_start`: training {about['directory']}, of what serves, had other"):
         warm_start.begin(gan, warm_start.Start(about["directory"], values=values))
+
+
+@pytest.mark.e2e
+def test_what_a_new_training_reaches_a_warm_start_reaches_in_a_quarter_of_the_steps(digits, judge, tmp_path):
+    """When two thirds of the rarest class have come since: as `benchmarks/warm_start.py` at more steps and seeds."""
+    steps, rare = 400, 9
+    of_class = [np.flatnonzero(digits.train.labels == k) for k in range(10)]
+    before = [*of_class[:rare], of_class[rare][:4]]
+    then, now = (
+        digits.train[np.concatenate([np.resize(rows, max(map(len, classes))) for rows in classes])]
+        for classes in (before, of_class)
+    )
+
+    def trained(name, examples, steps, start=None):
+        chosen = GANOptions(steps=steps)
+        gan = build_gan(chosen, examples, CLASSES, {}, 0)
+        warm_start.begin(gan, start or warm_start.Start())
+        training.train(gan, chosen, examples, 0, tmp_path / name)
+        z = tf.random.stateless_normal((digits.eval.count, chosen.latent.dim), (9, 9))
+        answers = judge.judge(to_uint8(gan.ema([z, tf.constant(digits.eval.labels)], training=False)))
+        agrees = answers["logits"].numpy().argmax(axis=1) == digits.eval.labels
+        return kernel_distance(real, answers["features"].numpy()), np.mean(agrees[digits.eval.labels == rare])
+
+    real = judge.judge(digits.eval.images)["features"].numpy()
+    trained("before", then, steps)
+    anew, agreement = trained("anew", now, steps)
+    short, _ = trained("short", now, steps // 4)
+    start = warm_start.Start("before", values=warm_start.read(tmp_path / "before"))
+    warm, warm_agreement = trained("warm", now, steps // 4, start)
+    assert warm < 1.1 * anew and warm < 0.7 * short, (warm, anew, short)
+    assert warm_agreement > agreement - 0.1, (warm_agreement, agreement)
