@@ -13,9 +13,8 @@ import tensorflow as tf
 from models.dataset import DatasetInfo
 from models.files import write_whole
 from models.signatures import MAX_TRUNCATION, Filter, GeneratorModule
+from models.versions import METADATA_FILE
 from models.warmup import write_warmup
-
-METADATA_FILE = "assets.extra/tailgan.json"  # TensorFlow Serving leaves `assets.extra` alone, but for the warm-up
 
 
 def export_generator(
@@ -32,14 +31,15 @@ def export_generator(
       `signatures`: {name: {input: what a row of it may be, in the words of JSON Schema}};
       `filter`: `candidates`, `threshold` and the helper's `accuracy`; null where there is none;
       `data`: the fingerprint of the data;
-      `training`: figures of the training;
+      `training`: `steps`; `directory`, the name of that of its checkpoints; `start`, the name of that of the training
+        it went on from, null if none; `anew`, why it went on from none although it was to;
       `fingerprint`: of all that answers depend on.
 
     Args:
       generator: as `models.networks.build_networks` makes it.
       path: directory of the SavedModel.
       info: of the data it was trained on.
-      training: figures of the training, to be written down.
+      training: what is written down of the training.
       image_filter: of the signature `filtered`; without it, there is none.
     """
     module = GeneratorModule(generator, info.classes, image_filter)

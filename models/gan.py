@@ -30,6 +30,7 @@ class GAN(keras.Model):
       discriminator: its opponent.
       ema: the generator's moving average, batch normalization statistics included: the one to use.
       step: generator steps so far, int64.
+      steps_before: those of the trainings that this one goes on from, int64; 0 if it began anew.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class GAN(keras.Model):
         self.ema.set_weights(generator.get_weights())
         self.ema.trainable = False
         self.step = state(0, tf.int64, "step")
+        self.steps_before = state(0, tf.int64, "steps_before")
         # Divided by its last, so that no rounding leaves room above it.
         cumulative = np.cumsum(np.asarray(fake_label_probabilities, np.float64))
         self._cumulative = (cumulative / cumulative[-1]).astype(np.float32)
@@ -121,15 +123,20 @@ class GAN(keras.Model):
 
     def state(self) -> list[tf.Variable]:
         """Every variable that training changes, always in the same order: what a checkpoint holds."""
-        networks = (self.generator, self.discriminator, self.ema)
-        variables = [variable.value for network in networks for variable in network.variables]
-        for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
-            variables += optimizer.variables
+        variables = self.carried()
         for term in self.terms.values():
             variables += term.variables
         if self.augmentation:
             variables += self.augmentation.variables
-        return [self.step, *variables]
+        return [self.step, self.steps_before, *variables]
+
+    def carried(self) -> list[tf.Variable]:
+        """Those of `state` that a warm start goes on from: of the networks, the average and the optimizers."""
+        networks = (self.generator, self.discriminator, self.ema)
+        variables = [variable.value for network in networks for variable in network.variables]
+        for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
+            variables += optimizer.variables
+        return variables
 
     def train_step(self, data: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """The discriminator's steps, then one of the generator on the generated images of the last of them.
@@ -256,8 +263,11 @@ class GAN(keras.Model):
         return optimizer.step(tape.gradient(loss, variables, unconnected_gradients="zero"), variables)
 
     def _update_ema(self) -> None:
-        """ema += (1 - decay) (generator - ema), with decay min(ema_decay, (1 + t) / (10 + t)) at step t."""
-        t = tf.cast(self.step, tf.float32)
+        """ema += (1 - decay) (generator - ema), with decay min(ema_decay, (1 + t) / (10 + t)) at step t.
+
+        Steps of before count: an average that has warmed up does not forget itself.
+        """
+        t = tf.cast(self.steps_before + self.step, tf.float32)
         decay = tf.minimum(self.ema_decay, (1.0 + t) / (10.0 + t))
         averages, weights = self.ema.weights, self.generator.weights
         update(lambda average, weight: average + (1.0 - decay) * (weight - average), averages, weights)

@@ -27,16 +27,18 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
 
     Attributes:
       scale: factor on all of it, a variable; 1 unless training was rolled back.
+      first: the step it counts from, a variable; 0 unless the optimizer goes on from another training.
     """
 
     def __init__(self, options: OptimizerOptions, steps: int):
         """Takes the section of the configuration and the steps in all."""
         self.options, self.steps = options, steps
         self.scale = state(1.0, tf.float32, "learning_rate_scale")
+        self.first = state(0.0, tf.float32, "schedule_first")
 
     def __call__(self, step: tf.Tensor) -> tf.Tensor:
-        """Learning rate of a step, counted from 0."""
-        part = tf.minimum(tf.cast(step, tf.float32) / self.steps, 1.0)
+        """Learning rate of a step of the optimizer."""
+        part = tf.minimum((tf.cast(step, tf.float32) - self.first) / self.steps, 1.0)
         factor = {
             "constant": lambda: tf.constant(1.0),
             "linear": lambda: 1.0 - part,
@@ -73,7 +75,12 @@ class Optimizer:
     @property
     def variables(self) -> list[tf.Variable]:
         """All that changes from step to step."""
-        return [*(variable.value for variable in self._keras.variables), self.schedule.scale]
+        return [*(variable.value for variable in self._keras.variables), self.schedule.scale, self.schedule.first]
+
+    def restart_schedule(self) -> None:
+        """Has the learning rate begin anew; moments, and the steps that correct their bias, go on."""
+        self.schedule.first.assign(tf.cast(self._keras.iterations.value, tf.float32))
+        self.schedule.scale.assign(1.0)
 
     def step(self, gradients: Sequence[tf.Tensor], variables: Sequence[keras.Variable]) -> tf.Tensor:
         """Changes the variables.

@@ -85,6 +85,14 @@ class FilterOptions(BaseModel):
     )
 
 
+class WarmStartOptions(BaseModel):
+    """Go on from the training of the generator that serves, where one does and it fits; or null (docs/training.md)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    steps: int = Field(ge=1, description="Generator steps then, in place of `gan.steps`.")
+
+
 class ExportOptions(BaseModel):
     """What the exported generator offers to callers."""
 
@@ -144,6 +152,7 @@ class GANOptions(BaseModel):
         "they are in real ones (AmbientGAN, Bora et al. 2018), so that the generator makes whole images.",
     )
     steps: int = Field(2000, ge=1, description="Generator steps.")
+    warm_start: WarmStartOptions | None = Field(None, description=WarmStartOptions.__doc__)
     batch_size: Annotated[int, Field(ge=1)] | Literal["all"] = Field(
         64, description="Images a step; `all`: the whole training set, which is plain gradient descent."
     )

@@ -5,15 +5,17 @@ import json
 import logging
 import shutil
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from models import warm_start
 from models.build import batch_size, build_gan
 from models.callbacks import HISTORY_FILE, Checkpoint, Progress, StopOnNaN, steps_per_call
 from models.data import Examples, TrainingData, read
 from models.dataset import DatasetInfo
 from models.export import export_generator
-from models.files import write_whole
+from models.files import locked, write_whole
 from models.gan import GAN
 from models.helper import accuracy, helper
 from models.monitor import Monitor
@@ -21,8 +23,8 @@ from models.options import GANOptions
 from models.samples import at_hand
 from models.signatures import Filter
 from models.stream import training_data
+from models.warm_start import IDENTITY_FILE, Start
 
-IDENTITY_FILE = "training.json"
 ROLLBACKS = 3
 
 log = logging.getLogger("tailgan")
@@ -102,14 +104,25 @@ def _fit(
 
 
 def identity(
-    options: GANOptions, data: TrainingData, hyperparameters: dict[str, Any], seed: int, code: str
+    options: GANOptions,
+    data: TrainingData,
+    classes: Sequence[str],
+    hyperparameters: dict[str, Any],
+    seed: int,
+    code: str,
 ) -> dict[str, Any]:
-    """All that decides how a training goes, as JSON; how often it is saved or looked at and what is exported do not."""
+    """All that decides how a training goes, but for what it begins with, as JSON.
+
+    How often it is saved or looked at and what is exported do not.
+    """
     return {
         "options": options.model_dump(
-            mode="json", exclude={"checkpoint_every", "keep_checkpoints", "monitor", "export"}
+            mode="json", exclude={"checkpoint_every", "keep_checkpoints", "monitor", "export", "warm_start"}
         ),
         "data": data.fingerprint(),
+        "classes": list(classes),
+        "image_shape": list(data.image_shape),
+        "unlabelled": data.unlabelled > 0,
         "hyperparameters": hyperparameters,
         "seed": seed,
         "code": code,
@@ -147,24 +160,34 @@ def run_fn(fn_args: Any) -> None:
     Args:
       fn_args: TFX's FnArgs: `train_files`, `eval_files` (only looked at), `hyperparameters` (the Rebalancer's, or
         None), `serving_model_dir` (gets the SavedModel), `model_run_dir` (gets `history.jsonl` and what
-        `Monitor.publish` writes) and `custom_config` with `options` (GANOptions as JSON), `seed`, `code_version` and
-        `checkpoint_root` (outlives a run that fails).
+        `Monitor.publish` writes) and `custom_config` with `options` (GANOptions as JSON), `seed`, `code_version`,
+        `checkpoint_root` (outlives a run that fails) and `serving_dir` (where a warm start looks for what serves).
     """
     custom = fn_args.custom_config
     options, seed = GANOptions.model_validate_json(custom["options"]), custom["seed"]
     info = DatasetInfo.beside(fn_args.train_files[0])
     data = training_data(fn_args.train_files, info, options.cache_megabytes, options.missing)
     hyperparameters = fn_args.hyperparameters or {}
-    directory = training_directory(
-        Path(custom["checkpoint_root"]), identity(options, data, hyperparameters, seed, custom["code_version"])
-    )
-    gan = build_gan(options, data, info.classes, hyperparameters, seed, directory)
-    seen, heldout = at_hand(data, seed), read(fn_args.eval_files, info)
-    monitor = Monitor(gan, seen, heldout, info, options.monitor, options.steps, directory, seed)
-    train(gan, options, data, seed, directory, monitor)
-    model_run = Path(fn_args.model_run_dir)
-    model_run.mkdir(parents=True, exist_ok=True)
-    shutil.copy(directory / HISTORY_FILE, model_run / HISTORY_FILE)
-    monitor.publish(model_run)
-    chosen = build_filter(options, data, heldout, len(info.classes), seed, directory)
-    export_generator(gan.ema, fn_args.serving_model_dir, info, {"steps": options.steps}, chosen)
+    root, start = Path(custom["checkpoint_root"]), Start()
+    described = identity(options, data, info.classes, hyperparameters, seed, custom["code_version"])
+    if options.warm_start:
+        start = warm_start.find(described, Path(custom["serving_dir"]), root)
+    if options.warm_start and start.training:
+        options = options.model_copy(update={"steps": options.warm_start.steps})
+        described["options"]["steps"] = options.steps
+    directory = training_directory(root, {**described, "start": start.training})
+    with locked(directory):  # of two runs that train the same at once, one waits and finds it done
+        gan = build_gan(options, data, info.classes, hyperparameters, seed, directory)
+        warm_start.begin(gan, start)
+        seen, heldout = at_hand(data, seed), read(fn_args.eval_files, info)
+        monitor = Monitor(gan, seen, heldout, info, options.monitor, options.steps, directory, seed)
+        train(gan, options, data, seed, directory, monitor)
+        model_run = Path(fn_args.model_run_dir)
+        model_run.mkdir(parents=True, exist_ok=True)
+        shutil.copy(directory / HISTORY_FILE, model_run / HISTORY_FILE)
+        monitor.publish(model_run)
+        chosen = build_filter(options, data, heldout, len(info.classes), seed, directory)
+    training = {
+        "steps": options.steps, "directory": directory.name, "start": start.training, "anew": start.anew
+    }  # fmt: skip
+    export_generator(gan.ema, fn_args.serving_model_dir, info, training, chosen)

@@ -127,7 +127,13 @@ def create_pipeline(config: Config, root: str) -> pipeline.Pipeline:
         "GAN",
         "models.training.run_fn",
         config.gan,
-        {"seed": config.seed, "checkpoint_root": str(Path(root) / "checkpoints")},
+        # Where a warm start looks for what serves, when it trains. No driver makes what serves part of the cache key:
+        # each push would change it, and a run in which nothing else changed would train.
+        {
+            "seed": config.seed,
+            "checkpoint_root": str(Path(root) / "checkpoints"),
+            "serving_dir": serving_dir(root, config),
+        },
         examples=rebalancer.outputs["examples"],
         hyperparameters=rebalancer.outputs["hyperparameters"],
     )

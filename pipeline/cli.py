@@ -296,22 +296,22 @@ def _agreed(question: str) -> bool:
 
 
 def _clean(args: argparse.Namespace) -> int:
-    from pipeline import clean
+    from pipeline import clean, clean_summary
 
-    with clean.opened(args.root) as store:
-        plan = clean.plan(args.root.resolve(), store, args.keep)
-        print(clean.summary(plan))
+    with clean.opened(args.root) as site:
+        plan = clean.plan(site, args.keep)
+        print(clean_summary.summary(plan))
         if args.dry_run or not plan.goes:
             return 0
         if not args.yes:
             if not sys.stdin.isatty():
                 print("Nothing was removed; --yes removes it.")
                 return 0
-            if not _agreed(f"remove {clean.size(plan.bytes)}? [y/N] "):
+            if not _agreed(f"remove {clean_summary.size(plan.bytes)}? [y/N] "):
                 print("Nothing was removed.")
                 return 0
-        clean.remove(plan, store)
-    print(f"Removed {clean.size(plan.bytes)}.")
+        clean.remove(plan)
+    print(f"Removed {clean_summary.size(plan.bytes)}.")
     return 0
 
 

@@ -1,11 +1,14 @@
 """The commands of the command line that are about a cluster: node, compile, schedule, runs."""
 
 import argparse
+import datetime
 import functools
 import json
 import os
 import sys
+import urllib.parse
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +51,9 @@ def add_commands(
     what.add_argument("--delete", action="store_true", help="remove the schedule; what ran stays")
     what.add_argument("--list", action="store_true", help="show what is scheduled under this name")
 
-    runs = command("runs", "Show the last runs on Kubeflow, with verdict and figures.")
+    runs = command("runs", "Show the last runs of a cluster, a metadata store or a root, with verdict and figures.")
     host_arguments(runs)
+    runs.add_argument("--root", type=Path, help="directory of runs on this machine")
     runs.add_argument("--name", help="only of this configuration")
     runs.add_argument("--last", type=positive, default=10, metavar="N", help="how many (default: 10)")
     runs.add_argument("--json", action="store_true", help="print a list")
@@ -127,21 +131,25 @@ def _six_fields(expression: str) -> str:
 
 
 def _runs(args: argparse.Namespace) -> int:
-    runs = _service(args).runs(args.last, args.name)
     from pipeline import metadata
 
-    found: dict[str, dict[str, Any]] = {}
-    if has_store := bool(os.environ.get(metadata.URI)):
-        found = metadata.evaluations(metadata.connect(), [run.run_id for run in runs])
+    has_store = args.root is not None or bool(os.environ.get(metadata.URI))
+    connection = _connection(args.root) if has_store else None
+    if args.root is None and args.host:
+        runs = _of_kubeflow(args)
+    elif connection is not None:
+        from pipeline import stored_runs
+
+        runs = [_row(**asdict(run), error=None) for run in stored_runs.newest(connection, args.last, args.name)]
+    else:
+        raise _no_host(f", --root, or a metadata store in {metadata.URI}")
+    found = metadata.evaluations(connection, [run["run_id"] for run in runs]) if connection is not None else {}
     rows = [
         {
-            "run_id": run.run_id,
-            "name": run.display_name,
-            "created": run.created_at.isoformat(timespec="seconds") if run.created_at else None,
-            "state": run.state,
-            "error": run.error.message if run.error else None,
-            "verdict": found.get(run.run_id, {}).get("verdict"),
-            **{figure: found.get(run.run_id, {}).get(figure) for figure in FIGURES},
+            **run,
+            "verdict": found.get(run["run_id"], {}).get("verdict"),
+            **{figure: found.get(run["run_id"], {}).get(figure) for figure in FIGURES},
+            "version": found.get(run["run_id"], {}).get("version"),
         }
         for run in runs
     ]
@@ -152,6 +160,40 @@ def _runs(args: argparse.Namespace) -> int:
     if not has_store:
         _say(f"verdicts and figures are in the metadata store; {metadata.URI} names it")
     return 0
+
+
+def _connection(root: Path | None) -> Any:
+    """To the metadata store of a root, or the one that the environment names."""
+    from pipeline import metadata
+    from pipeline import root as root_directory
+    from pipeline.config import ConfigError
+
+    if root is None:
+        return metadata.connect()
+    path = (root / root_directory.METADATA_STORE).absolute()
+    if not path.is_file():
+        raise ConfigError(f"{root}: no root of tailgan, because there is no {path.name}")
+    root_directory.check_readable(root)
+    return metadata.connect({metadata.URI: f"sqlite://{urllib.parse.quote(str(path))}"})
+
+
+def _of_kubeflow(args: argparse.Namespace) -> list[dict[str, Any]]:
+    return [
+        _row(run.run_id, run.display_name, run.created_at, run.state, run.error.message if run.error else None)
+        for run in _service(args).runs(args.last, args.name)
+    ]
+
+
+def _row(
+    run_id: str, name: str, created: datetime.datetime | None, state: str | None, error: str | None
+) -> dict[str, Any]:
+    return {
+        "run_id": run_id,
+        "name": name,
+        "created": created.isoformat(timespec="seconds") if created else None,
+        "state": state,
+        "error": error,
+    }
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
@@ -173,13 +215,17 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
 
 
 def _service(args: argparse.Namespace) -> Any:
-    from pipeline.config import ConfigError
-
     if not args.host:
-        raise ConfigError(f"--host: the address of Kubeflow Pipelines is needed, here or in {HOST}")
+        raise _no_host("")
     from pipeline import schedule
 
     return schedule.Service(args.host, args.namespace)
+
+
+def _no_host(otherwise: str) -> Exception:
+    from pipeline.config import ConfigError
+
+    return ConfigError(f"--host: the address of Kubeflow Pipelines is needed, here or in {HOST}{otherwise}")
 
 
 def _say(line: str) -> None:

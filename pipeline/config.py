@@ -57,6 +57,19 @@ class ServingOptions(BaseModel):
     validation: ValidationOptions = Field(ValidationOptions(), description=ValidationOptions.__doc__)
 
 
+class RetentionOptions(BaseModel):
+    """What is kept of older runs when a run has come to its end; `tailgan clean` does the same by hand."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    runs: int | None = Field(
+        None,
+        ge=1,
+        description="So many runs, and pushed versions, are kept, the newest; all of them when empty. What serves, the "
+        "best version and what other runs are at work on always stay (docs/operations.md).",
+    )
+
+
 class Config(BaseModel):
     """One experiment."""
 
@@ -72,6 +85,7 @@ class Config(BaseModel):
     gan: GANOptions = Field(GANOptions(), description=GANOptions.__doc__)
     gate: GateOptions = Field(GateOptions(), description=GateOptions.__doc__)
     serving: ServingOptions = Field(ServingOptions(), description=ServingOptions.__doc__)
+    retention: RetentionOptions = Field(RetentionOptions(), description=RetentionOptions.__doc__)
     beam: BeamOptions = Field(BeamOptions(), description=BeamOptions.__doc__)
     kubeflow: KubeflowOptions = Field(KubeflowOptions(), description=KubeflowOptions.__doc__)
 

@@ -18,6 +18,8 @@ from pipeline.kubeflow_options import KubeflowOptions, NodeOptions
 # Key of the secret that has the password of the metadata store.
 SECRET_KEY = "password"
 LONGEST_WAIT = "3600s"
+# The task that removes older runs, where the configuration has a `retention`; it is no node of the graph.
+CLEAN = "Clean"
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,8 @@ def compile(config: Config, where: Callable[[str], str]) -> Package:
     from pipeline import build, node
 
     options = config.kubeflow
-    name = f"{config.name}.ir.json"
-    ir = node.to_json(node.compile_pipeline(build.create_pipeline(config, f"{options.mount}/{config.name}")))
+    name, root = f"{config.name}.ir.json", f"{options.mount}/{config.name}"
+    ir = node.to_json(node.compile_pipeline(build.create_pipeline(config, root)))
     upstream = graph.upstream(ir)
     for node_id in options.nodes:
         if node_id not in upstream:
@@ -72,7 +74,9 @@ def compile(config: Config, where: Callable[[str], str]) -> Package:
                 f"nodes: {', '.join(upstream)}"
             )
     args = ["node", "--ir", f"{options.ir_folder}/{name}", "--ir-sha256", graph.sha256(ir)]
-    text = _to_yaml(sanitized(config.name), upstream, args, options)
+    keep = config.retention.runs
+    clean = ["clean", "--root", root, "--keep", str(keep), "--yes"] if keep else None
+    text = _to_yaml(sanitized(config.name), upstream, args, clean, options)
     found = []
     if "@sha256:" not in options.image:
         found.append(
@@ -101,19 +105,27 @@ def check_names(node_ids: Iterable[str]) -> None:
             raise ConfigError(f"nodes {' and '.join(same)} would be one task, `{task}`; give one of them another id")
 
 
-def _to_yaml(name: str, upstream: dict[str, list[str]], args: list[str], options: KubeflowOptions) -> str:
-    check_names(upstream)
+def _to_yaml(
+    name: str, upstream: dict[str, list[str]], args: list[str], clean: list[str] | None, options: KubeflowOptions
+) -> str:
+    check_names([*upstream, *([CLEAN] if clean else [])])
+
+    def prepared(task: dsl.PipelineTask, name: str, before: Iterable[dsl.PipelineTask]) -> dsl.PipelineTask:
+        task.after(*before)
+        _equip(task, options)
+        _ask(task, options.of_node(name))
+        task.set_display_name(name)
+        task.set_caching_options(False)  # TFX does that, and looks at what the outputs hang on
+        return task
 
     @dsl.pipeline(name=name)
     def pipeline() -> None:
         tasks: dict[str, dsl.PipelineTask] = {}
         for node_id, before in upstream.items():
-            task = _component(node_id, args, options.image)(run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER)
-            tasks[node_id] = task.after(*(tasks[each] for each in before))
-            _equip(task, options)
-            _ask(task, options.of_node(node_id))
-            task.set_display_name(node_id)
-            task.set_caching_options(False)  # TFX does that, and looks at what the outputs hang on
+            task = _of_node(node_id, args, options.image)(run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER)
+            tasks[node_id] = prepared(task, node_id, [tasks[each] for each in before])
+        if clean:
+            prepared(_component(CLEAN, clean, options.image, {})(), CLEAN, list(tasks.values()))
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "pipeline.yaml"
@@ -121,19 +133,20 @@ def _to_yaml(name: str, upstream: dict[str, list[str]], args: list[str], options
         return path.read_text(encoding="utf-8")
 
 
-def _component(node_id: str, args: list[str], image: str) -> container_component_class.ContainerComponent:
+def _of_node(node_id: str, args: list[str], image: str) -> container_component_class.ContainerComponent:
     """The program of a node. KFP tells the id of a run to an input only, never to an argument itself."""
-    container = structures.ContainerSpecImplementation(
-        image=image,
-        command=["tailgan"],
-        args=[*args, "--node-id", node_id, "--run-id", placeholders.InputValuePlaceholder("run_id")],
-    )
+    args = [*args, "--node-id", node_id, "--run-id", placeholders.InputValuePlaceholder("run_id")]
+    return _component(node_id, args, image, {"run_id": structures.InputSpec("String")})
+
+
+def _component(
+    name: str, args: list[str], image: str, inputs: dict[str, structures.InputSpec]
+) -> container_component_class.ContainerComponent:
+    container = structures.ContainerSpecImplementation(image=image, command=["tailgan"], args=args)
     spec = structures.ComponentSpec(
-        name=node_id,
-        inputs={"run_id": structures.InputSpec("String")},
-        implementation=structures.Implementation(container=container),
+        name=name, inputs=inputs, implementation=structures.Implementation(container=container)
     )
-    return container_component_class.ContainerComponent(spec, lambda run_id: None)
+    return container_component_class.ContainerComponent(spec, lambda **given: None)
 
 
 def _equip(task: dsl.PipelineTask, options: KubeflowOptions) -> None:

@@ -16,7 +16,7 @@ from components.evaluator.served import what_serves
 from models.files import write_whole
 from pipeline import faults, lock, preflight, record, results, serving_validation
 from pipeline import root as root_directory
-from pipeline.config import Config
+from pipeline.config import Config, ConfigError
 from pipeline.display import Display, log_everything, logs_to
 from pipeline.scratch import temporary_files
 from pipeline.screen import lasting
@@ -95,7 +95,23 @@ def run(
 
             report.write(root)
             _tell(root, state, display)
+            if config.retention.runs:
+                _remove_older(root, config.retention.runs)
     return state
+
+
+def _remove_older(root: Path, keep: int) -> None:
+    """Cleans as `retention` says; what was pushed is pushed, whatever comes of it."""
+    from pipeline import clean, clean_summary
+
+    try:
+        plan = clean.plan(clean.own(root), keep)
+        clean.remove(plan)
+    except (ConfigError, OSError) as fault:
+        log.warning("older runs were not removed: %s", fault)
+    else:
+        if plan.goes:
+            log.info("removed %s of older runs (`retention.runs: %d`)", clean_summary.size(plan.bytes), keep)
 
 
 def _run_nodes(ir, root: Path, state: record.RunRecord, display: Display) -> None:

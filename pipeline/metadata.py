@@ -63,7 +63,8 @@ def evaluations(connection: Any, run_ids: Iterable[str]) -> dict[str, dict[str, 
       run_ids: as tasks were given them.
 
     Returns:
-      For each run that came that far `verdict`, REFUSED among them, and figures by the names that rules have for them.
+      For each run that came that far `verdict`, REFUSED among them, figures by the names that rules have for them, and
+      `version`, the number of what it pushed, or None.
     """
     import ml_metadata
 
@@ -79,7 +80,9 @@ def evaluations(connection: Any, run_ids: Iterable[str]) -> dict[str, dict[str, 
         evaluation, validation = noted.get("ModelEvaluation", {}), noted.get("InfraBlessing", {})
         if evaluation.get(VERDICT_PROPERTY) == "blessed" and validation.get(BLESSED_PROPERTY) == 0:
             evaluation[VERDICT_PROPERTY] = REFUSED
-        if VERDICT_PROPERTY in evaluation:
+        pushed = noted.get("PushedModel", {}).get("pushed_version")
+        evaluation["version"] = int(pushed) if pushed else None
+        if VERDICT_PROPERTY in evaluation or pushed:
             found[run_id] = evaluation
     return found
 

@@ -9,7 +9,7 @@ from pipeline.config import Config, ConfigError
 from pipeline.record import RunRecord
 
 # How a run is made, not what comes of it.
-FREE = ("gan.checkpoint_every", "gan.keep_checkpoints", "gan.monitor", "beam", "kubeflow")
+FREE = ("gan.checkpoint_every", "gan.keep_checkpoints", "gan.monitor", "retention", "beam", "kubeflow")
 
 _ABSENT = object()
 _LINES, _WIDTH = 10, 60

@@ -34,7 +34,7 @@ def make(root: Path) -> None:
         (root / "logs").mkdir(parents=True, exist_ok=True)
         probe = root / f".probe.{os.getpid()}"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # another container may have our pid
     except OSError as error:
         raise ConfigError(f"{root}: cannot be written: {error.strerror}; --root names another directory") from None
 
@@ -63,7 +63,7 @@ def check_readable(root: Path) -> dict:
     Raises:
       ConfigError: if a newer version made the root, or its metadata store is damaged; with the way out.
     """
-    made = _known(root)
+    made = known(root)
     # TFX's own words on a damaged store are a page, and come in the middle of a run.
     store = doctor.store(root)
     if store.state != "ok":
@@ -77,7 +77,7 @@ def check_format(root: Path) -> None:
     Raises:
       ConfigError: if a newer version made the root.
     """
-    if _known(root)["format"] < FORMAT:
+    if known(root)["format"] < FORMAT:
         _mark(root)
 
 
@@ -85,7 +85,7 @@ def _mark(root: Path) -> None:
     write_whole(root / FILE_NAME, json.dumps({"format": FORMAT, "tailgan": version()}))
 
 
-def _known(root: Path) -> dict:
+def known(root: Path) -> dict:
     """What `_made_by` returns, if this version knows that format."""
     made = _made_by(root)
     if made["format"] > FORMAT:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# Beside a SavedModel: what its export says of it, and what the Pusher puts there.
-ABOUT = "assets.extra/tailgan.json"
+from models import versions
+
+# Beside a SavedModel: what the Pusher puts there.
 EVALUATION = "assets.extra/evaluation.json"
 
 
@@ -33,10 +34,7 @@ def fingerprint(model_dir: Path) -> str:
 
     It is what the model says of itself, so a damaged model may have that of a whole one.
     """
-    try:
-        written = json.loads((model_dir / ABOUT).read_text(encoding="utf-8"))["fingerprint"]
-    except (OSError, ValueError, KeyError, TypeError):  # a foreign model, or a damaged one
-        written = None
+    written = versions.about(model_dir).get("fingerprint")
     return written if isinstance(written, str) else _hash(model_dir)
 
 
@@ -53,12 +51,9 @@ def _hash(model_dir: Path) -> str:
 
 
 def what_serves(base_path: str) -> Served | None:
-    """The version that TF Serving's default policy would serve from `base_path`; None while there is none.
-
-    A version without a `saved_model.pb` is none: whoever copies a model file by file copies that one last.
-    """
-    versions = _versions(base_path)
-    return _served(versions, max(versions)) if versions else None
+    """The version that TF Serving's default policy would serve from `base_path`; None while there is none."""
+    there = versions.complete(base_path)
+    return _served(there, max(there)) if there else None
 
 
 def best_served(base_path: str) -> Served | None:
@@ -67,27 +62,17 @@ def best_served(base_path: str) -> Served | None:
     That is the lowest mean of `kid_relative` over the classes; of equal ones the newest. Only versions that make the
     same classes as the newest judged one count. None where no version's evaluation tells it.
     """
-    versions = _versions(base_path)
-    found = {version: evaluation for version, path in versions.items() if (evaluation := _evaluation(path))}
+    there = versions.complete(base_path)
+    found = {version: evaluation for version, path in there.items() if (evaluation := _evaluation(path))}
     if not found:
         return None
     classes = found[max(found)][0]
     figures = {version: figure for version, (names, figure) in found.items() if names == classes}
-    return _served(versions, min(figures, key=lambda version: (figures[version], -version)))
+    return _served(there, min(figures, key=lambda version: (figures[version], -version)))
 
 
-def _versions(base_path: str) -> dict[int, Path]:
-    """Directories of the complete versions."""
-    base = Path(base_path)
-    return {
-        int(child.name): child
-        for child in (base.iterdir() if base.is_dir() else ())
-        if child.name.isdecimal() and (child / "saved_model.pb").is_file()
-    }
-
-
-def _served(versions: dict[int, Path], version: int) -> Served:
-    path = versions[version]
+def _served(there: dict[int, Path], version: int) -> Served:
+    path = there[version]
     return Served(version, str(path), fingerprint(path), _hash(path))
 
 

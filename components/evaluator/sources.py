@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
-from components.evaluator.served import ABOUT, fingerprint
+from components.evaluator.served import fingerprint
 from components.example_gen.decoder import Decoder
 from components.example_gen.images import BadImage, is_plain_png
 from components.example_gen.options import DataOptions
@@ -20,6 +20,7 @@ from components.example_gen.sources.image_folder import ImageFolder
 from models.data import decode
 from models.errors import UserError
 from models.missing import fill
+from models.versions import METADATA_FILE
 
 SIGNATURE = "serving_default"
 OK = "ok"
@@ -257,16 +258,16 @@ def _about(path: str) -> tuple[tuple[str, ...], tuple[int, ...]] | None:
     Raises:
       ValueError: if its file does not say them.
     """
-    file = Path(path) / ABOUT
+    file = Path(path) / METADATA_FILE
     if not file.is_file():
         return None
     try:
         about = json.loads(file.read_text(encoding="utf-8"))
         return tuple(map(str, about["classes"])), tuple(map(int, about["image_shape"]))
     except KeyError as error:
-        raise ValueError(f"its {ABOUT} does not say its {error}") from error
+        raise ValueError(f"its {METADATA_FILE} does not say its {error}") from error
     except (ValueError, TypeError) as error:
-        raise ValueError(f"its {ABOUT} is damaged ({error})") from error
+        raise ValueError(f"its {METADATA_FILE} is damaged ({error})") from error
 
 
 def _check_classes(theirs: Sequence[str], wanted: Sequence[str], path: str) -> None:

@@ -15,8 +15,8 @@ class Driver(StateDriver):
     """Looks at the source at launch, so that the cache key sees changed images."""
 
     def state(self, exec_properties: dict[str, Any]) -> dict[str, str]:
-        options = DataOptions.model_validate_json(exec_properties["options"])
-        return {"source_fingerprint": open_source(options).fingerprint()}
+        source = open_source(DataOptions.model_validate_json(exec_properties["options"]))
+        return {"source_fingerprint": source.fingerprint(), "span": str(source.span)}
 
 
 class ExampleGenSpec(component_spec.ComponentSpec):
@@ -25,6 +25,7 @@ class ExampleGenSpec(component_spec.ComponentSpec):
     PARAMETERS = {
         "options": component_spec.ExecutionParameter(type=str),
         "source_fingerprint": component_spec.ExecutionParameter(type=str),
+        "span": component_spec.ExecutionParameter(type=str),
         "code_version": component_spec.ExecutionParameter(type=str),
     }
     INPUTS: dict[str, component_spec.ChannelParameter] = {}
@@ -48,6 +49,7 @@ class ExampleGen(base_beam_component.BaseBeamComponent):
             ExampleGenSpec(
                 options=options,
                 source_fingerprint="",
+                span="",
                 code_version=code_version,
                 examples=Channel(type=standard_artifacts.Examples),
             )

@@ -52,16 +52,16 @@ def convert(source: Source, index: int, chunk: Chunk, decoder: Decoder, seed: in
 class Convert(beam.DoFn):
     """(index, chunk) -> Summary."""
 
-    def __init__(self, options: str, scratch: Scratch):
-        """Takes DataOptions as JSON."""
-        self._options = options
+    def __init__(self, options: str, span: int, scratch: Scratch):
+        """Takes DataOptions as JSON, and the newest span of the source when it was looked at."""
+        self._options, self._span = options, span
         self._scratch = scratch
 
     def setup(self) -> None:
         """Opens the source once a worker, which has decoders of its own."""
         options = DataOptions.model_validate_json(self._options)
         self._seed = options.seed
-        self._source = open_source(options)
+        self._source = open_source(options, self._span)
         self._decoder = Decoder(options)
 
     def process(self, element: tuple[int, Chunk]) -> Iterator[Summary]:

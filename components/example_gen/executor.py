@@ -48,7 +48,7 @@ def ingest(pipeline: beam.Pipeline, source: Source, options: str, scratch: Scrat
     _ = (
         pipeline
         | "Parts" >> beam.Create(chunks, reshuffle=True)
-        | "Convert" >> beam.ParDo(Convert(options, scratch))
+        | "Convert" >> beam.ParDo(Convert(options, source.span, scratch))
         | "Gather" >> beam.CombineGlobally(beam.combiners.ToListCombineFn())
         | "Decide" >> beam.FlatMap(decide, options, source.classes, scratch)
         | "Spread" >> beam.Reshuffle()
@@ -75,6 +75,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
               equal pixels.
           exec_properties:
             - options: DataOptions as JSON.
+            - span: the newest span when the driver looked; later ones are left to the next run.
             - source_fingerprint, code_version: only part of the cache key.
 
         Raises:
@@ -82,7 +83,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         """
         options = exec_properties["options"]
         artifact = artifact_utils.get_single_instance(output_dict["examples"])
-        source = open_source(DataOptions.model_validate_json(options))
+        source = open_source(DataOptions.model_validate_json(options), int(exec_properties["span"]))
         scratch = Scratch(os.path.join(artifact.uri, ".tmp-ingest"))
         os.makedirs(scratch.directory)
         try:
@@ -95,8 +96,10 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             info = DatasetInfo.load(scratch.directory)
         finally:
             shutil.rmtree(scratch.directory)
-        examples.describe(artifact)
+        examples.describe(artifact, span=source.span)
         info.save(artifact.uri)
+        if source.ignored:
+            log.info("no spans, because there is no number in their names: %s", ", ".join(source.ignored))
         _tell(info)
 
 

@@ -14,6 +14,9 @@ def _pair(value: object) -> object:
 Size = Annotated[tuple[int, int], BeforeValidator(_pair)]
 
 
+# Stands in a path for the number of a span, as in TFX.
+SPAN = "{SPAN}"
+
 Level = Annotated[StrictInt, Field(ge=0, le=255)]
 MissingPixels = Literal["transparent"] | StrictInt | tuple[Level, Level, Level]
 
@@ -37,7 +40,10 @@ class DataOptions(BaseModel):
     root: str | None = Field(
         None,
         description="image_folder: the folder, laid out as `class/*` or `split/class/*`. Relative to the working "
-        "directory.",
+        "directory. `{SPAN}` in it stands for the numbers of folders that are read together (docs/data.md).",
+    )
+    spans: int | None = Field(
+        None, ge=1, description="image_folder: only so many of the folders that `{SPAN}` stands for, the newest."
     )
     dataset: str | None = Field(
         None, description="tfds: name of an image-classification builder, such as `cifar10` or `fashion_mnist:3.*.*`."
@@ -127,4 +133,13 @@ class DataOptions(BaseModel):
         needed = {"image_folder": "root", "tfds": "dataset"}.get(self.source)
         if needed and not getattr(self, needed):
             raise ValueError(f"source `{self.source}` needs `data.{needed}`")
+        return self
+
+    @model_validator(mode="after")
+    def _span_stands_once(self) -> "DataOptions":
+        count = (self.root or "").count(SPAN)
+        if count > 1:
+            raise ValueError(f"{SPAN} may stand once in `data.root`, not {count} times: {self.root}")
+        if self.spans is not None and not (count and self.source == "image_folder"):
+            raise ValueError(f"`data.spans` needs a folder of images with {SPAN} in `data.root`, such as in/{SPAN}")
         return self

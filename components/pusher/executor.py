@@ -2,7 +2,8 @@
 
 TFX copies a model file by file to where TensorFlow Serving looks for it; killed on the way, it leaves a part of a model
 there. Here it copies to a folder beside, whose name is no number and which no server takes for a version. What the
-Evaluator found goes with it, into `assets.extra/`, and a row into the history of the serving directory.
+Evaluator found goes with it, into `assets.extra/`, and a row into the history of the serving directory. Of two pushes
+at once, on whatever machines, one waits.
 """
 
 import json
@@ -19,7 +20,7 @@ from tfx.types.standard_component_specs import MODEL_BLESSING_KEY, PUSH_DESTINAT
 from components.evaluator.constants import EVALUATION_FILE, MODEL_CARD_FILE
 from components.evaluator.served import fingerprint
 from components.pusher import history
-from models.files import move_whole
+from models.files import locked, move_whole
 
 STAGING = ".incoming"
 
@@ -46,24 +47,37 @@ class Executor(executor.Executor):
         """
         destination = json.loads(exec_properties[PUSH_DESTINATION_KEY])
         base = Path(destination["filesystem"]["base_directory"])
+        base.mkdir(parents=True, exist_ok=True)
         staging = base / STAGING
-        _clear(base)  # what a push that was killed has left
         destination["filesystem"]["base_directory"] = str(staging)
-        try:
-            super().Do(input_dict, output_dict, {**exec_properties, PUSH_DESTINATION_KEY: json.dumps(destination)})
-            for pushed in staging.glob("*"):  # one version, or none where the model was not blessed
-                # Seconds, as TFX counts versions; but a clock that was put back must not hide a new version.
-                taken = _versions(base) | {row["version"] for row in history.rows(base)}
-                version = max([int(time.time()), *(number + 1 for number in taken)])
-                # Under its own name already, by which `_clear` knows that a row of the history came to nothing.
-                ready = pushed.rename(staging / str(version))
-                evaluation = _add_evaluation(ready, input_dict.get(MODEL_BLESSING_KEY, []))
-                history.append(base, _row(version, ready, evaluation))
-                move_whole(ready, base / str(version))
-                model_push = artifact_utils.get_single_instance(output_dict[PUSHED_MODEL_KEY])
-                self._MarkPushed(model_push, pushed_destination=str(base / str(version)), pushed_version=str(version))
-        finally:
-            _clear(base)
+        properties = {**exec_properties, PUSH_DESTINATION_KEY: json.dumps(destination)}
+        with locked(base):
+            _clear(base)  # what a push that was killed has left
+            try:
+                super().Do(input_dict, output_dict, properties)
+                for pushed in staging.glob("*"):  # one version, or none where the model was not blessed
+                    self._appear(base, pushed, input_dict, output_dict)
+            finally:
+                _clear(base)
+
+    def _appear(
+        self,
+        base: Path,
+        pushed: Path,
+        input_dict: dict[str, list[Artifact]],
+        output_dict: dict[str, list[Artifact]],
+    ) -> None:
+        """Makes a version of what was copied, and a row of the history."""
+        # Seconds, as TFX counts versions; but a clock that was put back must not hide a new version.
+        taken = _versions(base) | {row["version"] for row in history.rows(base)}
+        version = max([int(time.time()), *(number + 1 for number in taken)])
+        # Under its own name already, by which `_clear` knows that a row of the history came to nothing.
+        ready = pushed.rename(pushed.with_name(str(version)))
+        evaluation = _add_evaluation(ready, input_dict.get(MODEL_BLESSING_KEY, []))
+        history.append(base, _row(version, ready, evaluation))
+        move_whole(ready, base / str(version))
+        model_push = artifact_utils.get_single_instance(output_dict[PUSHED_MODEL_KEY])
+        self._MarkPushed(model_push, pushed_destination=str(base / str(version)), pushed_version=str(version))
 
 
 def _clear(base: Path) -> None:

@@ -32,13 +32,15 @@ def context(tmp, *beam_args):
     )
 
 
-def run(target, *beam_args, **options):
+def run(target, *beam_args, span=0, **options):
     """Runs the executor and returns its artifact and what it says of itself."""
     artifact = standard_artifacts.Examples()
     artifact.uri = str(target)
     parsed = DataOptions(**options).model_dump_json()
     executor.Executor(context(target.parent / "tmp", *beam_args)).Do(
-        {}, {"examples": [artifact]}, {"options": parsed, "code_version": "x", "source_fingerprint": "y"}
+        {},
+        {"examples": [artifact]},
+        {"options": parsed, "code_version": "x", "source_fingerprint": "y", "span": str(span)},
     )
     return artifact, DatasetInfo.load(str(target))
 
@@ -302,6 +304,27 @@ def test_the_driver_sees_a_changed_image(images, options, tmp_path):
     assert first and fingerprint() == first
     Image.new("RGB", (10, 12)).save(tmp_path / "root" / "fray" / "f0_1.png")
     assert fingerprint() != first
+
+
+def test_spans_are_read_up_to_the_one_that_was_newest_when_the_driver_looked(images, options, tmp_path, caplog):
+    caplog.set_level("INFO", logger="tailgan")
+    for day in ("in 3", "in 10", "in 11"):
+        shutil.copytree(images, tmp_path / "all" / day)
+    (tmp_path / "all" / "in 12, not yet whole").mkdir()
+    new = Image.fromarray(np.arange(120, dtype=np.uint8).reshape(10, 12))
+    for i, day in enumerate(("in 10", "in 11")):
+        new.point(lambda value, i=i: value + 100 * i).save(tmp_path / "all" / day / "fray" / "new.png")
+    spans = {**options, "root": str(tmp_path / "all" / "in {SPAN}")}
+    info = data_types.ExecutionInfo(exec_properties={"options": DataOptions(**spans).model_dump_json()})
+    assert component.Driver(None).run(info).exec_properties["span"].string_value == "11"
+
+    _, of_one = run(tmp_path / "one", **options)
+    artifact, of_two = run(tmp_path / "two", span=10, **spans)
+    assert (artifact.span, artifact.version) == (10, 0) and "in 12, not yet whole" in caplog.text
+    before, now = (sum(map(sum, info.counts.values())) for info in (of_one, of_two))
+    assert now == before + 1 and of_two.duplicates > of_one.duplicates  # but for the new one, they are copies
+    last, of_last = run(tmp_path / "last", span=11, spans=1, **spans)
+    assert last.span == 11 and sum(map(sum, of_last.counts.values())) == now
 
 
 @pytest.mark.e2e

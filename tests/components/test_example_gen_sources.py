@@ -112,6 +112,63 @@ def test_faults_of_a_folder_without_a_class(tmp_path):
             folder(tmp_path, unlabelled=wrong)
 
 
+def test_spans_are_read_together_by_number(tmp_path):
+    fill(
+        tmp_path, "in/007/a/1.png", "in/007/b/1.png", "in/10/a/1.png", "in/9/c/1.png", "in/x1/a/1.png", "in/.2/a/1.png"
+    )
+    source = folder(tmp_path / "in" / "{SPAN}")
+    assert (source.classes, source.span, source.ignored) == (("a", "b", "c"), 10, ("x1",))
+    assert {raw.key: raw.label for raw in read(source)} == {
+        "007/a/1.png": 0, "007/b/1.png": 1, "10/a/1.png": 0, "9/c/1.png": 2
+    }  # fmt: skip
+    newest = folder(tmp_path / "in" / "{SPAN}", spans=2)
+    assert newest.classes == ("a", "c") and {raw.key for raw in read(newest)} == {"10/a/1.png", "9/c/1.png"}
+    assert newest.fingerprint() != source.fingerprint()
+    options = DataOptions(source="image_folder", root=str(tmp_path / "in" / "{SPAN}"), spans=2)
+    earlier = open_source(options, last_span=9)
+    assert earlier.span == 9 and {raw.key for raw in read(earlier)} == {"007/a/1.png", "007/b/1.png", "9/c/1.png"}
+
+
+def test_a_span_may_be_a_part_of_a_name_in_the_middle_of_a_path_and_relative(tmp_path, monkeypatch):
+    fill(
+        tmp_path,
+        *(f"day-{n}.d/images/{split}/{name}/1.png" for n in "12" for split in ("train", "test") for name in "ab"),
+    )
+    fill(tmp_path, "day-2.d/images/more/1.png")
+    monkeypatch.chdir(tmp_path)
+    source = folder("day-{SPAN}.d/images", unlabelled="more")
+    found = {raw.key: (raw.label, raw.split) for raw in read(source)}
+    assert found["day-2.d/images/more/1.png"] == (None, None) and found["day-1.d/images/test/b/1.png"] == (1, "eval")
+    assert len(found) == 9 and source.span == 2
+
+
+def test_faults_of_spans(tmp_path):
+    pattern = tmp_path / "in" / "{SPAN}"
+    with pytest.raises(UserError, match=r"`data.root`: .*in cannot be listed: No such file"):
+        folder(pattern)
+    fill(tmp_path, "in/x/a/1.png")
+    with pytest.raises(UserError, match=r"`data.root`: there is no span in .*: no folder \{SPAN\} with a number"):
+        folder(pattern)
+    fill(tmp_path, "in/1/a/1.png", "in/1/b/1.png")
+    for name in "ab":
+        (tmp_path / "in" / "2" / name).mkdir(parents=True)
+    with pytest.raises(UserError, match=r"`data.root`: span .*in/2 has no images"):
+        folder(pattern)
+    fill(tmp_path, "in/2/train/a.png", "in/2/a/2.png")
+    (tmp_path / "in" / "2" / "b").rmdir()
+    shutil.rmtree(tmp_path / "in" / "2" / "a")
+    with pytest.raises(UserError, match=r"in/2 is split already, and .*in/1 is not"):
+        folder(pattern)
+    (tmp_path / "in" / "2").rename(tmp_path / "in" / "01")
+    with pytest.raises(UserError, match=r"01 and 1 in .* are both span 1"):
+        folder(pattern)
+    with pytest.raises(ValueError, match=r"\{SPAN\} may stand once in `data.root`, not 2 times: a/\{SPAN\}/\{SPAN\}"):
+        folder("a/{SPAN}/{SPAN}")
+    for wrong in ({"source": "digits"}, {"source": "image_folder", "root": "a"}):
+        with pytest.raises(ValueError, match=r"`data.spans` needs a folder of images with \{SPAN\} in `data.root`"):
+            DataOptions(spans=3, **wrong)
+
+
 def test_groups_come_from_file_names(tmp_path):
     fill(tmp_path, "exp1_num_7/exp1_num_8.png", "b/exp2_num_8.png", "b/other.png")
     groups = {raw.key: raw.group for raw in read(folder(tmp_path, group_by=r"num_(\d+)"))}

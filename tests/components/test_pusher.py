@@ -13,6 +13,7 @@ from tfx.types import standard_artifacts
 from components.evaluator.constants import EVALUATION_FILE, MODEL_CARD_FILE
 from components.evaluator.served import what_serves
 from components.pusher import executor, history
+from models.files import LOCK_FILE
 
 
 def artifacts(tmp_path, blessed=1):
@@ -38,8 +39,8 @@ def push(base: Path, inputs, outputs):
 
 
 def names(base: Path):
-    """What a server sees, and anything else but the history."""
-    return sorted(path.name for path in base.iterdir() if path.name != history.FILE_NAME) if base.exists() else []
+    """What a server sees, and anything else but the history and the lock."""
+    return sorted({path.name for path in base.iterdir()} - {history.FILE_NAME, LOCK_FILE}) if base.exists() else []
 
 
 def evaluated(inputs, evaluation) -> None:
@@ -193,3 +194,29 @@ def test_the_row_of_a_version_that_is_there_stays_though_a_killed_push_was_given
     history.append(base, {"version": 5})
     push(base, *artifacts(tmp_path))
     assert history.rows(base)[0] == {"version": 5} and len(history.rows(base)) == 2
+
+
+def test_two_processes_that_push_at_once_make_a_version_and_a_row_each(tmp_path):
+    base, each = tmp_path / "serving", 6
+    pairs = [[artifacts(tmp_path / str(process) / str(i)) for i in range(each)] for process in range(2)]
+    ready, go = os.pipe()
+    children = []
+    for of_process in pairs:
+        child = os.fork()
+        if child == 0:
+            os.close(go)
+            os.read(ready, 1)  # until the other is there too
+            try:
+                for inputs, outputs in of_process:
+                    push(base, inputs, outputs)
+            except BaseException:
+                os._exit(1)
+            os._exit(0)
+        children.append(child)
+    os.close(go)
+    os.close(ready)
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0]
+    assert len(names(base)) == 2 * each and [str(row["version"]) for row in history.rows(base)] == names(base)
+    for name in names(base):
+        assert (base / name / "saved_model.pb").read_text() == "graph"
+        assert (base / name / "variables" / "variables.index").read_text() == "weights"

@@ -27,20 +27,24 @@ def test_the_next_run_re_uses_what_clean_kept_and_an_older_configuration_makes_a
     count = {key: len(list(root.path.glob(f"artifacts/{key}/*"))) for key in
              ("ExampleGen/examples", "Judge/model", "GAN/model", "Evaluator/evaluation")}  # fmt: skip
     assert count == {"ExampleGen/examples": 1, "Judge/model": 1, "GAN/model": 1, "Evaluator/evaluation": 2}
-    assert len(root.versions) == 1 and len(list(root.path.glob("checkpoints/*"))) == 1
+    # The first version is the best that ever served, with which the gate compares.
+    assert len(root.versions) == 2 and len(list(root.path.glob("checkpoints/*"))) == 1
     assert len(list(root.path.glob("logs/*.log"))) == 1
-    after = root.report()
-    assert [row["state"] for row in after.pop("versions")] == ["removed", "serving"]
-    assert after == {key: value for key, value in report.items() if key != "versions"}
+    assert root.report() == report
     assert root.tailgan(*clean).stdout.count("total                0") == 1
 
     assert root.run("digits.yaml", *OTHER).returncode == 0
-    # The version that was removed was the best that ever served, so the gate decides anew.
-    again = {node for node, state in root.states.items() if state != "cached"}
-    assert again == {"Evaluator", "ServingValidator", "Pusher"}
+    assert {node for node, state in root.states.items() if state != "cached"} == {"Pusher"}
     again = root.run("digits.yaml", *QUICK)
     assert again.returncode == 0, again.stdout + again.stderr
     assert {node for node, state in root.states.items() if state != "cached"} == {
         "GAN", "Evaluator", "ServingValidator", "Pusher",
     }  # fmt: skip
-    assert len(root.versions) == 2
+    assert len(root.versions) == 3
+    kept = root.run("digits.yaml", *QUICK, "retention.runs=1")
+    assert kept.returncode == 0 and "of older runs (`retention.runs: 1`)" in kept.stdout, kept.stdout + kept.stderr
+    assert (
+        len(list(root.path.glob("artifacts/GAN/model/*"))) == 1
+        and root.versions[-1].is_dir()
+        and len(root.versions) < 3
+    )

@@ -121,6 +121,7 @@ def fn_args(tmp_path, digits, balanced) -> Callable[..., SimpleNamespace]:
                 "seed": 0,
                 "code_version": "c",
                 "checkpoint_root": str(tmp_path / "checkpoints"),
+                "serving_dir": str(tmp_path / "serving"),
                 **custom_config,
             },
             serving_model_dir=str(out / "Format-Serving"),

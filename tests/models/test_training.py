@@ -98,22 +98,24 @@ def test_a_batch_is_all_of_the_data_or_at_most_that(digits, tmp_path):
 
 
 def test_trainings_that_differ_lie_in_directories_of_their_own(digits, tmp_path):
-    base = (SMALL, digits.train, {"class_weights": [1.0] * 10}, 0, "c")
+    base = (SMALL, digits.train, CLASSES, {"class_weights": [1.0] * 10}, 0, "c")
     others = [
         (SMALL.model_copy(update={"width": 12}), *base[1:]),
         (SMALL, digits.eval, *base[2:]),
-        (*base[:2], {"class_weights": [2.0] * 10}, 0, "c"),
-        (*base[:3], 1, "c"),
-        (*base[:4], "d"),
+        (*base[:2], CLASSES[::-1], *base[3:]),
+        (*base[:3], {"class_weights": [2.0] * 10}, 0, "c"),
+        (*base[:4], 1, "c"),
+        (*base[:5], "d"),
     ]
 
     def directory(*args):
         return training.training_directory(tmp_path, training.identity(*args))
 
     assert directory(*base) == directory(*base)
-    assert len({directory(*args) for args in (base, *others)}) == 6
+    assert len({directory(*args) for args in (base, *others)}) == 7
     assert json.loads((directory(*base) / "training.json").read_text())["options"]["width"] == 8
-    same = {"checkpoint_every": 7, "keep_checkpoints": 9, "monitor": {"every": 3}, "export": {"filter": None}}
+    same = {"checkpoint_every": 7, "keep_checkpoints": 9, "monitor": {"every": 3}, "export": {"filter": None},
+            "warm_start": {"steps": 5}}  # fmt: skip
     assert directory(GANOptions(**{**base[0].model_dump(), **same}), *base[1:]) == directory(*base)
 
 
@@ -133,6 +135,25 @@ def test_run_fn_gives_the_same_generator_in_every_process(fn_args):
         assert Generator(again.serving_model_dir).fingerprint == fingerprint
 
 
+@pytest.mark.e2e
+def test_of_two_processes_that_train_the_same_at_once_one_waits_and_takes_what_the_other_made(fn_args):
+    program = (
+        "import logging, types; from models.training import run_fn; logging.basicConfig(level=20)\n"
+        "run_fn(types.SimpleNamespace(**{!r}))"
+    )
+    both = [fn_args(options=SMALL.model_dump_json()) for _ in range(2)]
+    processes = [
+        subprocess.Popen([sys.executable, "-c", program.format(vars(args))], stderr=subprocess.PIPE, text=True)
+        for args in both
+    ]
+    told = [process.communicate()[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], told
+    assert ["waiting for it" in text for text in told].count(True) == 1
+    assert len({Generator(args.serving_model_dir).fingerprint for args in both}) == 1
+    (directory,) = Path(both[0].custom_config["checkpoint_root"]).iterdir()
+    assert [json.loads(line)["step"] for line in (directory / "history.jsonl").read_text().splitlines()] == [40]
+
+
 def test_run_fn_exports_the_filter_that_the_options_describe_and_trains_its_helper_once(fn_args, monkeypatch):
     few = SMALL.model_copy(update={"steps": 2})
 
@@ -144,7 +165,7 @@ def test_run_fn_exports_the_filter_that_the_options_describe_and_trains_its_help
 
     metadata, signatures = exported({"candidates": 2, "threshold": 0.25})
     assert 0 <= metadata["filter"].pop("accuracy") <= 1
-    assert metadata["filter"] == {"candidates": 2, "threshold": 0.25} and metadata["training"] == {"steps": 2}
+    assert metadata["filter"] == {"candidates": 2, "threshold": 0.25} and metadata["training"]["steps"] == 2
     question = {"label": tf.range(10, dtype=tf.int64), "seed": tf.range(10, dtype=tf.int64)}
     answer = signatures["filtered"](**question)
     assert set(answer["tries"].numpy()) <= {1, 2}

@@ -1,16 +1,19 @@
 """What clean takes for old, on stores filled as TFX fills them, and what it leaves however it ends."""
 
+import json
 import os
 import pty
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as proto
 
-from pipeline import clean
+from models import files
+from pipeline import clean, clean_summary, in_use
 from pipeline.config import ConfigError
 from pipeline.lock import locked
 
@@ -22,7 +25,7 @@ class Lab:
     """A root with files and a store, in which runs follow one another."""
 
     def __init__(self, root: Path):
-        self.root = root
+        self.root, self.is_shared = root, False
         root.mkdir()
         config = proto.ConnectionConfig()
         config.sqlite.filename_uri = str(root / "metadata.db")
@@ -33,12 +36,19 @@ class Lab:
         self.artifact_types = {
             name: self.store.put_artifact_type(proto.ArtifactType(name=name)) for name in ("Model", "PushedModel")
         }
+        pipeline_type = self.store.put_context_type(proto.ContextType(name="pipeline"))
+        self.pipelines = {
+            name: self.store.put_contexts([proto.Context(type_id=pipeline_type, name=name)])[0]
+            for name in (root.name, "other")
+        }
         self.context = 0
 
-    def run(self, name: str) -> None:
-        """Begins a run; what follows is of it."""
+    def run(self, name: str, pipeline: str = "") -> None:
+        """Begins a run, of the root's pipeline if no other is named; what follows is of it."""
         context = proto.Context(type_id=self.run_type, name=name)
         (self.context,) = self.store.put_contexts([context])
+        parent = self.pipelines[pipeline or self.root.name]
+        self.store.put_parent_contexts([proto.ParentContext(parent_id=parent, child_id=self.context)])
         self.file(f"logs/{name}.log")
 
     def node(self, node: str, inputs=(), cached=(), state=COMPLETE, **custom: str) -> int:
@@ -59,11 +69,35 @@ class Lab:
             for key, value in custom.items():
                 artifact.custom_properties[key].string_value = value
             outputs = self.store.put_artifacts([artifact])
+            attribution = proto.Attribution(artifact_id=outputs[0], context_id=self.context)
+            self.store.put_attributions_and_associations([attribution], [])
         events = [(proto.Event.INPUT, each) for each in inputs] + [(proto.Event.OUTPUT, each) for each in outputs]
         self.store.put_events(
             [proto.Event(execution_id=execution_id, artifact_id=each, type=kind) for kind, each in events]
         )
         return outputs[0] if outputs else execution_id
+
+    def finish(self) -> None:
+        """Ends a run that pushed nothing."""
+        self.node("Pusher", pushed_destination="")
+
+    def export(self, folder: Path, training: str) -> None:
+        """Has a generator say what training it came from."""
+        about = folder / "assets.extra" / "tailgan.json"
+        about.parent.mkdir(parents=True, exist_ok=True)
+        about.write_text(json.dumps({"training": {"directory": training}}))
+
+    def evaluated(self, version: int, kid: float) -> None:
+        """Puts beside a pushed version what it was judged to be."""
+        beside = self.root / "serving" / "generator" / str(version) / "assets.extra" / "evaluation.json"
+        beside.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_text(json.dumps({"per_class": {"a": {}}, "groups": {"mean": {"kid_relative": kid}}}))
+
+    def checkpoints(self, name: str, at: float = 1) -> None:
+        """A training's, last written at a time."""
+        path = self.file(f"checkpoints/{name}/ckpt-50.index")
+        os.utime(path, (at, at))
+        os.utime(path.parent, (at, at))
 
     def pushed(self, version: int, model: int) -> int:
         """A version that serves and the execution that pushed it."""
@@ -84,13 +118,13 @@ class Lab:
         return proto.Artifact.State.Name(self.store.get_artifacts_by_id([artifact])[0].state)
 
     def plan(self, keep: int) -> clean.Plan:
-        return clean.plan(self.root, self.store, keep)
+        return clean.plan(clean.Site(self.root, self.store, self.is_shared), keep)
 
     def goes(self, keep: int) -> set[str]:
         return {str(item.path.relative_to(self.root)) for item in self.plan(keep).goes}
 
     def clean(self, keep: int) -> None:
-        clean.remove(self.plan(keep), self.store)
+        clean.remove(self.plan(keep))
 
 
 @pytest.fixture
@@ -141,7 +175,7 @@ def test_what_was_seen_of_real_images_goes_when_no_kept_run_has_used_it(lab):
     lab.file("cache/features/new.npz")
     gone = {path for path in lab.goes(1) if path.startswith("cache")}
     assert gone == {"cache/features/unused.npz", "cache/features/.half.npz.77"}
-    assert "cache" in clean.summary(lab.plan(1))
+    assert "cache" in clean_summary.summary(lab.plan(1))
 
 
 def test_artifacts_that_stay_are_not_written_to_because_tfx_hashes_them_whole(lab):
@@ -180,17 +214,134 @@ def test_as_many_versions_as_runs_stay_and_an_incomplete_one_does_not_count(lab)
     assert not [item for item in lab.plan(2).stays if item.path.name == "history.jsonl"]
 
 
-def test_checkpoints_stay_while_the_training_that_wrote_them_is_in_use(lab):
+def test_checkpoints_that_a_kept_run_has_written_stay(lab):
     lab.run("1")
     old = lab.node("GAN")
     lab.run("2")
     killed = lab.node("GAN", state=RUNNING)
     begun = {each.id: each.create_time_since_epoch / 1000 for each in lab.store.get_executions()}
-    for key, at in (("old", begun[1] + 0.0001), ("new", begun[killed] + 3600)):
-        path = lab.file(f"checkpoints/{key}/ckpt-50.index")
-        os.utime(path, (at, at))
-        os.utime(path.parent, (at, at))
+    for key, at in (("old", begun[1] - 0.001), ("new", begun[killed])):
+        lab.checkpoints(key, at)
     assert lab.goes(1) == {"checkpoints/old", name(lab, old), "logs/1.log", f"artifacts/GAN/out/{killed}"}
+
+
+def test_the_checkpoints_of_what_serves_and_of_every_model_that_stays_stay_however_old(lab):
+    lab.run("1")
+    for name, model in (("cached", lab.node("GAN")), ("forgotten", lab.node("GAN"))):
+        lab.export(lab.uri(model) / "Format-Serving", name)
+        lab.checkpoints(name)
+    lab.pushed(100, model)
+    lab.export(lab.root / "serving" / "generator" / "100", "served")
+    lab.checkpoints("served")
+    lab.run("2")
+    lab.node("GAN", cached=[model - 1])
+    lab.pushed(200, lab.node("GAN"))
+    assert {path for path in lab.goes(1) if path.startswith("checkpoints")} == {
+        "checkpoints/forgotten", "checkpoints/served"
+    }  # fmt: skip
+    lab.export(lab.root / "serving" / "generator" / "200", "served")
+    assert {path for path in lab.goes(1) if path.startswith("checkpoints")} == {"checkpoints/forgotten"}
+    with files.locked(lab.root / "checkpoints" / "forgotten"):
+        os.utime(lab.root / "checkpoints" / "forgotten", (1, 1))
+        os.utime(lab.root / "checkpoints" / "forgotten" / files.LOCK_FILE, (1, 1))
+        assert "checkpoints/forgotten" not in lab.goes(1)
+    assert "checkpoints/forgotten" in lab.goes(1)
+
+
+def test_the_best_version_stays_because_the_gate_compares_with_it(lab):
+    lab.run("1")
+    for version, kid in ((1, 0.3), (2, 0.1), (3, 0.2), (4, 0.4)):
+        lab.file(f"serving/generator/{version}/saved_model.pb")
+        lab.evaluated(version, kid)
+    assert lab.goes(1) == {"serving/generator/1", "serving/generator/3"}
+
+
+class TestOnACluster:
+    """Where tasks of other runs may be at work, which do not take the root's lock."""
+
+    @pytest.fixture(autouse=True)
+    def _shared(self, lab):
+        lab.is_shared = True
+
+    def test_what_an_execution_uses_or_writes_stays_while_it_may_run_and_so_does_what_is_temporary(self, lab):
+        lab.run("1")
+        examples, old = lab.node("ExampleGen"), lab.node("GAN")
+        lab.finish()
+        writing = lab.node("GAN", [examples], state=RUNNING)
+        begun = lab.node("Judge", [examples], state=proto.Execution.NEW)
+        lab.file("cache/features/.half.npz")
+        lab.file("serving/generator/.incoming/1/variables/data")
+        lab.file("artifacts/GAN/model/.tmp-removed-7/data")
+        lab.run("2")
+        lab.node("ExampleGen")
+        lab.finish()
+        goes = lab.goes(1)
+        assert {name(lab, old), "artifacts/GAN/model/.tmp-removed-7"} <= goes
+        assert not {name(lab, examples), f"artifacts/GAN/out/{writing}", f"artifacts/Judge/out/{begun}"} & goes
+        assert not {path for path in goes if path.startswith(("cache", "serving"))}
+        for execution in lab.store.get_executions_by_id([writing, begun]):
+            execution.last_known_state = proto.Execution.FAILED
+            lab.store.put_executions([execution])
+        assert {
+            name(lab, examples), f"artifacts/GAN/out/{writing}", f"artifacts/Judge/out/{begun}",
+            "cache/features/.half.npz", "serving/generator/.incoming",
+        } <= lab.goes(1)  # fmt: skip
+
+    def test_a_version_that_a_task_was_told_of_stays(self, lab):
+        lab.run("1")
+        for version in (10, 11, 12):
+            lab.file(f"serving/generator/{version}/saved_model.pb")
+        execution = proto.Execution(type_id=lab.node_type, last_known_state=RUNNING)
+        served = json.dumps({"version": 10, "path": str(lab.root / "serving" / "generator" / "10")})
+        execution.custom_properties["served"].string_value = served
+        lab.store.put_executions([execution])
+        assert lab.goes(1) == {"serving/generator/11"}
+
+    def test_a_run_that_is_not_at_its_end_stays_though_none_of_its_tasks_runs(self, lab):
+        lab.run("1")
+        between_tasks = lab.node("ExampleGen")
+        lab.checkpoints("failed-and-about-to-be-retried", time.time())
+        lab.run("2")
+        lab.node("ExampleGen")
+        lab.finish()
+        time.sleep(0.01)
+        lab.run("3")
+        lab.node("ExampleGen")
+        lab.finish()
+        assert lab.goes(1) & {name(lab, between_tasks), "checkpoints/failed-and-about-to-be-retried"} == set()
+        assert "logs/1.log" not in lab.goes(1)
+        in_use._LONGEST, before = 0, in_use._LONGEST
+        try:
+            assert lab.goes(1) >= {name(lab, between_tasks), "checkpoints/failed-and-about-to-be-retried"}
+        finally:
+            in_use._LONGEST = before
+
+    def test_runs_of_other_pipelines_in_the_store_do_not_count(self, lab):
+        lab.run("1")
+        mine = lab.node("GAN")
+        lab.finish()
+        for i in range(3):
+            lab.run(f"other {i}", "other")
+            lab.finish()
+        assert name(lab, mine) not in lab.goes(1)
+
+    def test_the_command_takes_the_store_of_the_environment(self, lab, tmp_path):
+        lab.run("1")
+        old = lab.uri(lab.node("GAN"))
+        lab.finish()
+        lab.run("2")
+        lab.finish()
+        store = tmp_path / "store.db"
+        (lab.root / "metadata.db").rename(store)
+        lab.root.rename(tmp_path / "volume")
+        lab.root.symlink_to(tmp_path / "volume")  # as tasks see it
+        (tmp_path / "elsewhere").mkdir()
+        environ = {"PYTHONPATH": str(HOME), "PATH": "", "TAILGAN_METADATA_URI": f"sqlite:///{store}"}
+        args = [sys.executable, "-m", "pipeline.cli", "clean", "--keep", "1", "--yes", "--root"]
+        unknown = subprocess.run([*args, str(tmp_path / "elsewhere")], capture_output=True, text=True, env=environ)
+        assert unknown.returncode == 2 and "knows nothing of it" in unknown.stderr and old.exists()
+        done = subprocess.run([*args, str(lab.root)], capture_output=True, text=True, env=environ)
+        assert done.returncode == 0 and not old.exists(), done.stderr
 
 
 @pytest.mark.parametrize("state", ["PENDING", "ABANDONED", "REFERENCE", "UNKNOWN"])

@@ -119,6 +119,20 @@ def test_the_graph_depends_on_the_volume_and_on_nothing_else_of_the_cluster(pack
     assert str(HOME) not in package.graph.decode() + package.pipeline
 
 
+def test_older_runs_are_removed_by_a_task_after_all_others_that_is_no_node():
+    package = compiled("retention.runs=3", *OVERRIDES)
+    documents = list(yaml.safe_load_all(package.pipeline))
+    task = documents[0]["root"]["dag"]["tasks"]["clean"]
+    nodes = graph.node_ids(package.graph)
+    assert task["dependentTasks"] == sorted(each.lower() for each in nodes) and "inputs" not in task
+    found = container(documents, "clean")
+    assert found["args"] == ["clean", "--root", "/data/digits", "--keep", "3", "--yes"]
+    assert found["env"] == container(documents, "GAN")["env"] and found["image"] == DIGEST
+    executors = documents[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert executors["exec-clean"] == executors["exec-evaluator"]  # the volume and the secret
+    assert task["retryPolicy"]["maxRetryCount"] == 2
+
+
 def test_an_image_without_a_digest_is_warned_of(package):
     assert package.warnings == ()
     (warning,) = compiled("kubeflow.image=registry.example/tailgan:0.1").warnings

@@ -381,7 +381,7 @@ def test_the_command_line_shows_the_last_runs(kubeflow, service, capsys, monkeyp
 def test_the_command_line_shows_verdict_and_figures_of_the_metadata_store(
     kubeflow, service, capsys, monkeypatch, tmp_path
 ):
-    blessed, figures = {"verdict": "blessed", "fid": 1.25}, ["-", "-", "1.250", "-"]
+    blessed, figures = {"verdict": "blessed", "fid": 1.25}, ["-", "-", "1.250", "-", "-"]
     expected = {}
     monkeypatch.setenv("TAILGAN_METADATA_URI", f"sqlite:///{tmp_path}/store.db")
     store = ml_metadata.MetadataStore(metadata.connect())
@@ -392,7 +392,7 @@ def test_the_command_line_shows_verdict_and_figures_of_the_metadata_store(
         (["refused_by_server", *figures], blessed, {"blessed": 0}),
         (["blessed", *figures], blessed, {"blessed": 1}),
         (["blessed", *figures], blessed, {}),
-        (["-"] * 5, {}, {}),
+        (["-"] * 6, {}, {}),
     ):
         run_id = service.run_now("digits", PACKAGE)
         expected[run_id] = shown
@@ -407,7 +407,7 @@ def test_the_command_line_shows_verdict_and_figures_of_the_metadata_store(
             store.put_attributions_and_associations([pb.Attribution(artifact_id=id, context_id=context)], [])
     code, out, err = tailgan(capsys, "runs", "--host", kubeflow.url)
     assert code == 0 and not err
-    assert {line.split()[0]: line.split()[-5:] for line in out.splitlines()[1:]} == expected
+    assert {line.split()[0]: line.split()[-6:] for line in out.splitlines()[1:]} == expected
 
 
 def test_the_command_line_compiles_and_schedules_once(kubeflow, capsys):

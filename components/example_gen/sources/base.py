@@ -41,6 +41,12 @@ class Source(Protocol):
     classes: tuple[str, ...]
     """Names of the classes, by label."""
 
+    span: int
+    """The newest span; 0 where the source has none."""
+
+    ignored: tuple[str, ...]
+    """Names of folders that were passed over, because they have no number where those of spans do."""
+
     def fingerprint(self) -> str:
         """Changes when the images may have changed; found without reading them."""
 

@@ -14,6 +14,8 @@ class Digits:
     """Optical recognition of handwritten digits (Alpaydin & Kaynak 1998, test part)."""
 
     classes = tuple("0123456789")
+    span = 0
+    ignored: tuple[str, ...] = ()
 
     @cached_property
     def _data(self) -> tuple[np.ndarray, np.ndarray]:

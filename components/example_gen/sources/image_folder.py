@@ -1,4 +1,4 @@
-"""A folder of images as people have it: `root/class/*`, or `root/split/class/*`."""
+"""A folder of images as people have it: `root/class/*`, or `root/split/class/*`, or several of them, its spans."""
 
 import hashlib
 import os
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from components.example_gen.images import BadImage
 from components.example_gen.sources.base import RawImage, Split, chunk_count
+from components.example_gen.sources.spans import Spans
 from models.errors import UserError
 
 SPLIT_NAMES: dict[str, Split] = {
@@ -37,7 +38,14 @@ class _Folder:
 class ImageFolder:
     """Every file in a class folder is taken for an image; one that is none is found out when it is read."""
 
-    def __init__(self, root: str, group_by: str | None, max_pixels: int, unlabelled: str | None = None):
+    def __init__(
+        self,
+        root: str,
+        group_by: str | None,
+        max_pixels: int,
+        unlabelled: str | None = None,
+        spans: Spans | None = None,
+    ):
         """Looks at the folders, not at the files in them.
 
         Args:
@@ -45,6 +53,8 @@ class ImageFolder:
           group_by: regular expression searched in a file's name; what it matches names the object that is shown.
           max_pixels: no file is read that is larger than so many pixels can be.
           unlabelled: name of the one folder in `root` whose images have no class.
+          spans: folders below `root` that are each laid out as it would be without them, and read together; a span
+            need not have all classes.
 
         Raises:
           UserError: if the folders are not laid out like this.
@@ -53,13 +63,19 @@ class ImageFolder:
         self._group_by = re.compile(group_by) if group_by is not None else None
         # 4 channels of 16 bits, and room for metadata.
         self._max_bytes = 8 * max_pixels + 2**20
-        if unlabelled is not None and not os.path.isdir(os.path.join(root, unlabelled)):
+        places = [span.path for span in spans.found] if spans else [""]
+        self.span = spans.found[-1].number if spans else 0
+        self.ignored = spans.ignored if spans else ()
+        without_class = [] if unlabelled is None else [os.path.join(place, unlabelled) for place in places]
+        without_class = [path for path in without_class if os.path.isdir(os.path.join(root, path))]
+        if unlabelled is not None and not without_class:
             raise UserError(f"there is no folder `{unlabelled}` in {root}", key="data.unlabelled")
-        split_of = _split_of_folders(root, unlabelled)
+        split_of = _splits_of_places(root, places, unlabelled)
         if split_of and group_by is not None:
-            splits_found = ", ".join(sorted(split_of))
+            splits_found = ", ".join(sorted({os.path.basename(path) for path in split_of}))
             raise UserError(f"{root} is split already, into {splits_found}", key="data.group_by")
-        names = {parent: _class_names(root, parent, unlabelled) for parent in split_of or [""]}
+        names = {parent: _class_names(root, parent, None) for parent in split_of}
+        names = names or {place: _class_names(root, place, unlabelled) for place in places}
         self.classes = tuple(sorted(set().union(*names.values())))
         _check_names(self.classes, root)
         # A source with one of the splits only is split anew.
@@ -74,10 +90,13 @@ class ImageFolder:
             if not any(next(self._entries(folder), None) for folder in folders):
                 path = os.path.join(root, folders[0].path)
                 raise UserError(f"class folder {path} is empty; put images of `{name}` in it, or remove it")
-        if unlabelled is not None:
-            self._folders.append(_Folder(unlabelled, None, None))
-            if next(self._entries(self._folders[-1]), None) is None:
-                raise UserError(f"{os.path.join(root, unlabelled)} is empty", key="data.unlabelled")
+        self._folders += [_Folder(path, None, None) for path in without_class]
+        unlabelled_folders = [folder for folder in self._folders if folder.label is None]
+        if without_class and not any(next(self._entries(folder), None) for folder in unlabelled_folders):
+            raise UserError(f"{os.path.join(root, without_class[0])} is empty", key="data.unlabelled")
+        for place in places if spans else ():
+            if not any(next(self._entries(folder), None) for folder in self._folders if _is_below(folder.path, place)):
+                raise UserError(f"span {os.path.join(root, place)} has no images; fill it, or remove it", "data.root")
 
     def fingerprint(self) -> str:
         """Of the paths, sizes and times of all files."""
@@ -137,21 +156,34 @@ class ImageFolder:
         return found[1 if found.re.groups else 0] if found else None
 
 
-def _split_of_folders(root: str, unlabelled: str | None) -> dict[str, Split]:
-    """{folder: split} if all other folders of the root are named after splits; else nothing."""
-    names = [name for name in _folder_names(root) if name != unlabelled]
-    if not names:
-        raise UserError(f"there is no class folder in {root}; images lie in CLASS/, a folder a class", key="data.root")
-    if all(name.casefold() in SPLIT_NAMES for name in names):
-        return {name: SPLIT_NAMES[name.casefold()] for name in names}
-    return {}
+def _splits_of_places(root: str, places: list[str], unlabelled: str | None) -> dict[str, Split]:
+    """{folder: split} if all folders in the places, but for the one named, are named after splits; else nothing."""
+    found: dict[str, Split] = {}
+    unsplit = []
+    for place in places:
+        names = _class_names(root, place, unlabelled)
+        if all(name.casefold() in SPLIT_NAMES for name in names):
+            found |= {os.path.join(place, name): SPLIT_NAMES[name.casefold()] for name in names}
+        else:
+            unsplit.append(place)
+    if found and unsplit:
+        raise UserError(
+            f"{os.path.join(root, os.path.dirname(next(iter(found))))} is split already, and "
+            f"{os.path.join(root, unsplit[0])} is not",
+            key="data.root",
+        )
+    return found
+
+
+def _is_below(path: str, place: str) -> bool:
+    return path.startswith(place + os.sep)
 
 
 def _class_names(root: str, parent: str, unlabelled: str | None) -> list[str]:
-    """Names of the class folders in the root itself (`parent` is empty), or in a folder of it."""
-    names = [name for name in _folder_names(os.path.join(root, parent)) if parent or name != unlabelled]
+    """Names of the folders in the root itself (`parent` is empty), or in a folder of it, but for the one named."""
+    path = os.path.join(root, parent) if parent else root
+    names = [name for name in _folder_names(path) if name != unlabelled]
     if not names:
-        path = os.path.join(root, parent)
         raise UserError(f"there is no class folder in {path}; images lie in CLASS/, a folder a class", key="data.root")
     return names
 

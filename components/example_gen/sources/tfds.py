@@ -24,6 +24,9 @@ Part = tuple[str, int, int]  # split as TFDS names it, lo, hi
 class Tfds:
     """Train split -> train, validation and test -> eval; where only one of these is there, it is split anew."""
 
+    span = 0
+    ignored: tuple[str, ...] = ()
+
     def __init__(self, name: str, data_dir: str | None):
         """Opens it; nothing is downloaded.
 

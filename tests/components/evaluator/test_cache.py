@@ -65,3 +65,23 @@ def test_pickles_are_not_opened(cache, tmp_path):
 def test_a_key_is_that_of_all_its_parts():
     assert key(a="1", b="2") == key(b="2", a="1")
     assert len({key(a="1", b="2"), key(a="2", b="1"), key(a="12"), key(a="1"), key(a="1", b="2", c="")}) == 5
+
+
+def test_two_processes_that_keep_the_same_at_once_never_see_a_part(cache):
+    arrays, children = {"a": np.arange(20_000)}, []
+    for _ in range(2):
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                for _ in range(30):
+                    found = cache.load("k")
+                    assert found is None or np.array_equal(found["a"], arrays["a"])
+                    cache.save("k", arrays)
+                code = 0
+            finally:
+                os._exit(code)
+        children.append(child)
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0]
+    assert np.array_equal(cache.load("k")["a"], arrays["a"])
+    assert [path.name for path in cache.path("k").parent.iterdir()] == ["k.npz"]
