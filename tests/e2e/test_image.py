@@ -114,6 +114,11 @@ def free_port():
         return free.getsockname()[1]
 
 
+def listens(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def canonical(name):
     return re.sub(r"[-_.]+", "-", name.lower())
 
@@ -277,7 +282,7 @@ def test_a_task_runs_on_an_engine_whose_workers_are_of_the_image(image, work, vo
             ]
             for port in (jobs, pool):
                 deadline = time.monotonic() + 120
-                while socket.socket().connect_ex(("127.0.0.1", port)):
+                while not listens(port):
                     assert time.monotonic() < deadline, (work / "engine.log").read_text()
                     time.sleep(0.2)
             store = f"sqlite:///{work}/data/metadata.db"
