@@ -51,7 +51,7 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
       OSError: if it cannot be written.
     """
-    with (folder / LOCK_FILE).open("a") as file:
+    with (folder / LOCK_FILE).open("ab") as file:
         if not _take(file.fileno()):
             log.info("%s: another process is at work here; waiting for it", folder)
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -61,7 +61,7 @@ def locked(folder: Path) -> Iterator[None]:
 def is_locked(folder: Path) -> bool:
     """Whether a process has the lock of a folder."""
     try:
-        with (folder / LOCK_FILE).open("r+") as file:
+        with (folder / LOCK_FILE).open("r+b") as file:
             return not _take(file.fileno())
     except FileNotFoundError:  # nobody has ever taken it
         return False

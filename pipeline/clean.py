@@ -123,7 +123,10 @@ def opened(root: Path) -> Iterator[Site]:
             # Not resolved: artifacts have the paths by which tasks see the volume.
             site = Site(root.absolute(), metadata_store.MetadataStore(metadata.connect()), True)
             if not any(artifact.uri.startswith(f"{site.root}/") for artifact in site.store.get_artifacts()):
-                raise ConfigError(f"{root}: the metadata store that {metadata.URI} names knows nothing of it")
+                raise ConfigError(
+                    f"{root}: the metadata store that {metadata.URI} names knows nothing of it; without that variable, "
+                    "a root's own store is taken"
+                )
         else:
             root_directory.check_readable(root)
             site = own(root.resolve())

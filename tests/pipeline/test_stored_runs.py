@@ -26,6 +26,7 @@ def root(tmp_path):
     types = {name: store.put_artifact_type(pb.ArtifactType(name=name)) for name in ("ModelEvaluation", "PushedModel")}
     for name, pipeline, states, verdict, version in (
         ("1", "digits", [COMPLETE], "blessed", 77),
+        ("pushed before verdicts were noted", "digits", [COMPLETE], None, 78),
         ("2", "tiles", [COMPLETE], "not_blessed", None),
         ("3", "digits", [COMPLETE, FAILED], None, None),
         ("4", "digits", [COMPLETE, RUNNING], None, None),
@@ -35,12 +36,12 @@ def root(tmp_path):
         for state in states:
             (execution,) = store.put_executions([pb.Execution(type_id=node, last_known_state=state)])
             store.put_attributions_and_associations([], [pb.Association(execution_id=execution, context_id=run)])
-        for kind in types if verdict else ():
+        for kind in types if verdict or version else ():
             artifact = pb.Artifact(type_id=types[kind], uri=f"{kind}/{name}")
-            if kind == "ModelEvaluation":
+            if kind == "ModelEvaluation" and verdict:
                 artifact.custom_properties["verdict"].string_value = verdict
                 artifact.custom_properties["fid"].double_value = 1.5
-            elif version:
+            elif kind == "PushedModel" and version:
                 artifact.custom_properties["pushed_version"].string_value = str(version)
             (id,) = store.put_artifacts([artifact])
             store.put_attributions_and_associations([pb.Attribution(artifact_id=id, context_id=run)], [])
@@ -66,6 +67,7 @@ def test_every_run_of_a_root_has_a_row(root, capsys):
         ("4", "digits", "UNFINISHED", None, None, None),
         ("3", "digits", "FAILED", None, None, None),
         ("2", "tiles", "SUCCEEDED", "not_blessed", 1.5, None),
+        ("pushed before verdicts were noted", "digits", "SUCCEEDED", None, None, 78),
         ("1", "digits", "SUCCEEDED", "blessed", 1.5, 77),
     ]
     assert [row[0] for row in rows(capsys, "--root", str(root), "--name", "digits", "--last", "2")] == ["4", "3"]
@@ -78,7 +80,7 @@ def test_the_store_of_the_environment_is_taken_where_no_root_is_named(root, caps
     assert rows(capsys) == of_root
     assert cli.main(["runs"]) == 0
     table = capsys.readouterr().out.splitlines()
-    assert table[0].split()[:4] == ["run_id", "name", "created", "state"] and table[4].split()[-1] == "77"
+    assert table[0].split()[:4] == ["run_id", "name", "created", "state"] and table[5].split()[-1] == "77"
 
 
 def test_where_there_is_nothing_to_look_at_it_says_what_is_needed(tmp_path, capsys):
