@@ -161,7 +161,8 @@ def run_fn(fn_args: Any) -> None:
       fn_args: TFX's FnArgs: `train_files`, `eval_files` (only looked at), `hyperparameters` (the Rebalancer's, or
         None), `serving_model_dir` (gets the SavedModel), `model_run_dir` (gets `history.jsonl` and what
         `Monitor.publish` writes) and `custom_config` with `options` (GANOptions as JSON), `seed`, `code_version`,
-        `checkpoint_root` (outlives a run that fails) and `serving_dir` (where a warm start looks for what serves).
+        `checkpoint_root` (outlives a run that fails) and, for a warm start, `serving_dir` (where it looks for what
+        serves).
     """
     custom = fn_args.custom_config
     options, seed = GANOptions.model_validate_json(custom["options"]), custom["seed"]

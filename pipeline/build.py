@@ -127,12 +127,12 @@ def create_pipeline(config: Config, root: str) -> pipeline.Pipeline:
         "GAN",
         "models.training.run_fn",
         config.gan,
-        # Where a warm start looks for what serves, when it trains. No driver makes what serves part of the cache key:
-        # each push would change it, and a run in which nothing else changed would train.
         {
             "seed": config.seed,
             "checkpoint_root": str(Path(root) / "checkpoints"),
-            "serving_dir": serving_dir(root, config),
+            # Where a warm start looks for what serves, when it trains. No driver makes what serves part of the cache
+            # key: each push would change it, and a run in which nothing else changed would train.
+            **({"serving_dir": serving_dir(root, config)} if config.gan.warm_start else {}),
         },
         examples=rebalancer.outputs["examples"],
         hyperparameters=rebalancer.outputs["hyperparameters"],

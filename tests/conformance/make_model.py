@@ -31,8 +31,12 @@ def signatures(module: tf.Module, version: int) -> dict[str, Callable]:
     module.scale = tf.Variable(float(version))
 
     def generate(label: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        tf.debugging.assert_equal(tf.shape(label), tf.shape(seed), "label and seed differ in length")
-        tf.debugging.assert_less(label, tf.constant(10, tf.int64), "label must be below 10")
+        checks = [
+            tf.debugging.assert_equal(tf.shape(label), tf.shape(seed), "label and seed differ in length"),
+            tf.debugging.assert_less(label, tf.constant(10, tf.int64), "label must be below 10"),
+        ]
+        with tf.control_dependencies(checks):  # else what fails first may be what they guard
+            label, seed = tf.identity(label), tf.identity(seed)
         text = tf.strings.join([tf.strings.as_string(label), ":", tf.strings.as_string(seed)])
         return {"image_bytes": tf.strings.join([b"\x89PNG", text]), "label": label}
 
