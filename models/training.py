@@ -171,13 +171,16 @@ def run_fn(fn_args: Any) -> None:
     hyperparameters = fn_args.hyperparameters or {}
     root, start = Path(custom["checkpoint_root"]), Start()
     described = identity(options, data, info.classes, hyperparameters, seed, custom["code_version"])
+    images = warm_start.images(fn_args.train_files)
     if options.warm_start:
-        start = warm_start.find(described, Path(custom["serving_dir"]), root)
+        held_out = warm_start.images(fn_args.eval_files)
+        start = warm_start.find(described, Path(custom["serving_dir"]), root, images, held_out)
     if options.warm_start and start.training:
         options = options.model_copy(update={"steps": options.warm_start.steps})
         described["options"]["steps"] = options.steps
     directory = training_directory(root, {**described, "start": start.training})
     with locked(directory):  # of two runs that train the same at once, one waits and finds it done
+        warm_start.note(directory, start, images)
         gan = build_gan(options, data, info.classes, hyperparameters, seed, directory)
         warm_start.begin(gan, start)
         seen, heldout = at_hand(data, seed), read(fn_args.eval_files, info)

@@ -1,7 +1,7 @@
 """What `tailgan clean` removes from a root, and how; `retention` of a configuration does the same after a run.
 
 What is in use is read from TFX's metadata store: the executions of the newest runs, the push of each served version,
-all that these were made from, and, where tasks of a cluster may be at work, what these use. An artifact is marked in
+and all that these were made from. On a cluster, nothing is removed while a run is under way. An artifact is marked in
 the store before its files go, and files are renamed out of the way before they are removed, so that nothing half
 removed is taken for whole, and the next clean finishes a killed one. Needs neither TFX nor TensorFlow.
 """
@@ -23,22 +23,19 @@ from models.files import is_locked
 from pipeline import lock, metadata, scratch, stored_runs
 from pipeline import root as root_directory
 from pipeline.config import ConfigError
-from pipeline.in_use import History, kept_runs
+from pipeline.in_use import History, under_way
 
 ARTIFACTS, CHECKPOINTS, LOGS, VERSIONS, LEFTOVERS = "artifacts", "checkpoints", "logs", "pushed versions", "leftovers"
 CACHE = "cache"
 KINDS = (ARTIFACTS, CHECKPOINTS, VERSIONS, LOGS, CACHE, LEFTOVERS)
 FOLDERS = ("artifacts", "cache", "checkpoints", "logs", "serving")
 REMOVED = ".tmp-removed-"
-# What a clean that was killed has left, and the artifacts of a metadata store that is no more.
-DEAD = (
+# Nobody is at work, so whatever is temporary was left by one that was killed.
+TEMPORARY = (
     f"artifacts/*/*/{REMOVED}*",
     f"checkpoints/{REMOVED}*",
     f"serving/*/{REMOVED}*",
-    "artifacts.old-*",
-)
-# Where nobody is at work, whatever is temporary was left by one that was killed.
-TEMPORARY = (
+    "artifacts.old-*",  # of a metadata store that is no more
     "artifacts/*/.system/executor_execution/*/.temp",
     "artifacts/*/.system/stateful_working_dir/*",
     "artifacts/*/*/*/.tmp*",
@@ -82,6 +79,10 @@ class Site:
         """Contexts of the root's runs, oldest first; on a cluster, a root has the name of its pipeline."""
         return stored_runs.contexts(self.store, self.root.name if self.is_shared else None)
 
+    def run_under_way(self) -> str | None:
+        """Id of a run of the root that has not ended; a local one would have the lock."""
+        return under_way(self.store, self.runs()) if self.is_shared else None
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -92,12 +93,14 @@ class Plan:
       goes: in the order of removal.
       stays: the rest, of the same kinds.
       artifacts: those whose files go, as the metadata store knows them.
+      waits_for: id of the run that is under way, so that nothing goes.
     """
 
     site: Site
     goes: list[Item]
     stays: list[Item]
     artifacts: list[Any]
+    waits_for: str | None = None
 
     @property
     def bytes(self) -> int:
@@ -164,23 +167,27 @@ def plan(site: Site, keep: int) -> Plan:
     runs = site.runs()
     if not runs:
         raise ConfigError(f"{root}: no run here")
-    newest = kept_runs(store, runs, keep, site.is_shared)
+    if waits_for := site.run_under_way():
+        return Plan(site, [], [Item(kind, path, _bytes(path)) for kind, path in _all(root)], [], waits_for)
+    newest = runs[-keep:]
+    since = min(run.create_time_since_epoch for run in newest)
     history = History.read(store)
-    at_work = history.at_work() if site.is_shared else set()
-    pushes = {history.maker[push] for push in _served_pushes(root, store) if push in history.maker}
-    used = history.with_makers(newest.executions | at_work | pushes)
+    used = history.with_makers(
+        {execution.id for run in newest for execution in store.get_executions_by_context(run.id)}
+        | {history.maker[push] for push in _served_pushes(root, store) if push in history.maker}
+    )
     artifacts = store.get_artifacts()
     kept = history.artifacts(used)
     kept_uris = {a.uri for a in artifacts if a.id in kept or a.state not in _OURS}
     old = {a.uri: a for a in artifacts if a.uri not in kept_uris}
 
-    goes = [*_leftovers(root, history, {a.uri for a in artifacts}, at_work)]
+    goes = [*_leftovers(root, history, {a.uri for a in artifacts})]
     outputs = [path for path in root.glob(OUTPUTS) if str(path) in old]
     goes += [(ARTIFACTS, path) for path in outputs]
-    goes += [(CHECKPOINTS, path) for path in _old_checkpoints(root, kept_uris, newest.since)]
-    goes += [(VERSIONS, path) for path in _old_versions(root, keep, [history.executions[each] for each in at_work])]
-    goes += [(LOGS, path) for path in _last_used_before(root.glob("logs/*.log"), newest.since)]
-    goes += [(CACHE, path) for path in _last_used_before(root.glob(CACHED), newest.since)]
+    goes += [(CHECKPOINTS, path) for path in _old_checkpoints(root, kept_uris, since)]
+    goes += [(VERSIONS, path) for path in _old_versions(root, keep)]
+    goes += [(LOGS, path) for path in _last_used_before(root.glob("logs/*.log"), since)]
+    goes += [(CACHE, path) for path in _last_used_before(root.glob(CACHED), since)]
     goes = [(kind, path) for kind, path in goes if _is_ours(root, path)]
     gone = {path for _, path in goes}
     stays = [(kind, path) for kind, path in _all(root) if path not in gone]
@@ -208,7 +215,7 @@ def _served_pushes(root: Path, store: Any) -> Iterator[int]:
             yield artifact.id
 
 
-def _leftovers(root: Path, history: History, known: set[str], at_work: set[int]) -> Iterator[tuple[str, Path]]:
+def _leftovers(root: Path, history: History, known: set[str]) -> Iterator[tuple[str, Path]]:
     """What is temporary, and what executions that did not end had begun to write."""
     unfinished = [
         path
@@ -216,11 +223,9 @@ def _leftovers(root: Path, history: History, known: set[str], at_work: set[int])
         if path.name.isdecimal()
         and str(path) not in known
         and int(path.name) in history.executions
-        and int(path.name) not in at_work
         and history.executions[int(path.name)].last_known_state not in _DONE
     ]
-    patterns = DEAD if at_work else DEAD + TEMPORARY
-    temporary = {path for pattern in patterns for path in root.glob(pattern) if path.parent not in unfinished}
+    temporary = {path for pattern in TEMPORARY for path in root.glob(pattern) if path.parent not in unfinished}
     for path in [*unfinished, *sorted(temporary)]:
         yield LEFTOVERS, path
 
@@ -236,16 +241,15 @@ def _old_checkpoints(root: Path, kept_uris: set[str], since: int) -> Iterator[Pa
             yield path
 
 
-def _old_versions(root: Path, keep: int, at_work: Iterable[Any]) -> Iterator[Path]:
-    """Versions below the newest `keep` complete ones of each name, but for the best and those that tasks were told."""
-    told = [value.string_value for each in at_work for value in each.custom_properties.values()]
+def _old_versions(root: Path, keep: int) -> Iterator[Path]:
+    """Versions below the newest `keep` complete ones of each name, but for the best."""
     for base in root.glob("serving/[!.]*"):
         complete = sorted(versions.complete(base))
         best = best_served(str(base))
         for path in base.glob("*") if complete else ():
             is_old = path.name.isdecimal() and int(path.name) < complete[-keep:][0]
             is_best = best is not None and path.name.isdecimal() and int(path.name) == best.version
-            if is_old and not is_best and not any(str(path) in text for text in told):
+            if is_old and not is_best:
                 yield path
 
 
@@ -268,8 +272,16 @@ def _bytes(path: Path) -> int:
 
 
 def remove(plan: Plan) -> None:
-    """Does what was planned; can be killed anywhere, and the next plan holds the rest."""
-    _mark_deleted(plan.site.store, plan.artifacts)
+    """Does what was planned; can be killed anywhere, and the next plan holds the rest.
+
+    Raises:
+      ConfigError: if a run has begun since it was planned; nothing is removed then.
+    """
+    _mark(plan.site.store, plan.artifacts, _ARTIFACT.DELETED)
+    # A run that begins from here on finds none of these in TFX's cache; one that has begun may have found them.
+    if begun := plan.site.run_under_way():
+        _mark(plan.site.store, plan.artifacts, _ARTIFACT.LIVE)
+        raise ConfigError(f"{plan.site.root}: run {begun} has begun; nothing was removed")
     for item in plan.goes:
         if not _is_ours(plan.site.root, item.path):  # changed since it was planned
             continue
@@ -279,10 +291,10 @@ def remove(plan: Plan) -> None:
             item.path.unlink(missing_ok=True)
 
 
-def _mark_deleted(store: Any, artifacts: list[Any]) -> None:
-    """Makes TFX forget these artifacts, all at once."""
+def _mark(store: Any, artifacts: list[Any], state: Any) -> None:
+    """Gives all these artifacts a state at once; TFX forgets those that are DELETED."""
     for artifact in artifacts:
-        artifact.state = _ARTIFACT.DELETED
+        artifact.state = state
     if artifacts:
         store.put_artifacts(artifacts)
 

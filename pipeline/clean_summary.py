@@ -26,6 +26,8 @@ def summary(plan: Plan) -> str:
         lines.append(f"{kind:<16}{gone:>6}{size(gone_bytes):>12}{left:>8}{size(left_bytes):>12}")
     left_bytes = sum(item.bytes for item in plan.stays)
     lines.append(f"{'total':<16}{len(plan.goes):>6}{size(plan.bytes):>12}{len(plan.stays):>8}{size(left_bytes):>12}")
+    if plan.waits_for:
+        lines.append(f"Run {plan.waits_for} has not ended: nothing is removed until it has, or is a week old.")
     return "\n".join(lines)
 
 

@@ -10,12 +10,8 @@ from ml_metadata.proto import metadata_store_pb2
 
 from pipeline import stored_runs
 
-_EXECUTION = metadata_store_pb2.Execution
 _OUTPUT = (metadata_store_pb2.Event.OUTPUT, metadata_store_pb2.Event.DECLARED_OUTPUT)
-AT_WORK = (_EXECUTION.NEW, _EXECUTION.RUNNING)
-# A run of a cluster that has not come to its end is taken for one under way so long after it began: between two tasks
-# nothing in the store tells it from one that was given up.
-_LONGEST = 7 * 24 * 3600 * 1000
+_LONGEST = 7 * 24 * 3600 * 1000  # milliseconds
 
 
 @dataclass(frozen=True)
@@ -60,40 +56,21 @@ class History:
         """Ids of the artifacts that these used or put out."""
         return {artifact for each in executions for artifact in self.inputs[each] | self.outputs[each]}
 
-    def at_work(self) -> set[int]:
-        """Executions that run, or that were killed and never started again: the store cannot tell."""
-        return {each.id for each in self.executions.values() if each.last_known_state in AT_WORK}
 
+def under_way(store: Any, runs: list[Any]) -> str | None:
+    """Id of a run of a cluster that has not come to its end, the newest; None if there is none.
 
-@dataclass(frozen=True)
-class Kept:
-    """What the newest runs, and those under way, hold on to.
-
-    Attributes:
-      executions: theirs.
-      since: when the first of these runs began, in milliseconds.
-    """
-
-    executions: set[int]
-    since: int
-
-
-def kept_runs(store: Any, runs: list[Any], keep: int, is_shared: bool) -> Kept:
-    """The newest runs, and where tasks of a cluster may be at work, those that have not come to their end.
+    One that began more than a week ago is taken for given up: nothing in the store tells it from one between two tasks,
+    or one with a task that failed and is about to be tried again.
 
     Args:
       store: of the metadata.
-      runs: contexts of the root's runs, oldest first; at least one.
-      keep: how many of them are kept.
-      is_shared: whether tasks of a cluster may be at work.
+      runs: contexts of the root's runs.
     """
-    chosen = runs[-keep:]
-    if is_shared:
-        recent = time.time() * 1000 - _LONGEST
-        chosen += [
-            run
-            for run in runs[:-keep]
-            if run.create_time_since_epoch > recent and not stored_runs.is_finished(store, run)
-        ]
-    executions = {execution.id for run in chosen for execution in store.get_executions_by_context(run.id)}
-    return Kept(executions, min(run.create_time_since_epoch for run in chosen))
+    recent = time.time() * 1000 - _LONGEST
+    unfinished = (
+        run.name
+        for run in reversed(runs)
+        if run.create_time_since_epoch > recent and not stored_runs.is_finished(store, run)
+    )
+    return next(unfinished, None)

@@ -28,6 +28,9 @@ VERSION_LENGTH = 12  # characters of a hash, of which a version of a pipeline is
 Done = Literal["created", "unchanged", "replaced"]
 
 
+_LOG_IN = "log in as KFP's own client does: a cookie or a header in ~/.config/kfp/context.json (docs/kubeflow.md)"
+
+
 class ServiceError(Exception):
     """Kubeflow Pipelines did not do what it was asked to; the message says what it answered."""
 
@@ -55,6 +58,11 @@ class _Client(kfp.Client):
     def get_kfp_healthz(self, sleep_duration: int = 5) -> Any:
         """Once; the client itself hides the cause for half a minute, and then says something else."""
         return self._healthz_api.healthz_service_get_healthz()
+
+    def is_answered(self) -> bool:
+        """Whether the service answers, and not a page for people, which the client takes for an empty answer."""
+        _, _, headers = self._healthz_api.healthz_service_get_healthz_with_http_info()
+        return "json" in headers.get("Content-Type", "")
 
 
 class Service:
@@ -87,6 +95,8 @@ class Service:
         with self._asking(), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # that services older than two years do not work
             self._client = _Client(self.host, namespace=namespace or "kubeflow")
+            if not self._client.is_answered():
+                raise ConfigError(f"{self.host}: answers with a page; {_LOG_IN}")
 
     @contextlib.contextmanager
     def _asking(self) -> Iterator[None]:
@@ -96,10 +106,7 @@ class Service:
                 yield
         except kfp_server_api.ApiException as error:
             if error.status in (401, 403):
-                raise ConfigError(
-                    f"{self.host}: refused ({error.status} {error.reason}); log in as KFP's own client does: a cookie "
-                    "or a header in ~/.config/kfp/context.json (docs/kubeflow.md)"
-                ) from None
+                raise ConfigError(f"{self.host}: refused ({error.status} {error.reason}); {_LOG_IN}") from None
             raise ServiceError(f"{self.host}: {error.status} {error.reason}: {_told(error.body)}") from None
         except urllib3.exceptions.HTTPError as error:
             raise ServiceError(f"{self.host}: {error}") from None

@@ -34,6 +34,8 @@ def parse(uri: str) -> Address:
         raise ValueError(f"not an address of a metadata store ({error}); {FORMS}") from None
     if parts.password is not None:
         raise ValueError("an address holds no password; the password comes from a secret")
+    if parts.query or parts.fragment:
+        raise ValueError(f"an address has no options, and `{uri}` has; {FORMS}")
     if parts.scheme == "sqlite" and not parts.netloc and parts.path.strip("/"):
         return Address(path="/" + urllib.parse.unquote(parts.path).lstrip("/"))
     database = parts.path.strip("/")

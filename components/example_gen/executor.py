@@ -85,6 +85,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         artifact = artifact_utils.get_single_instance(output_dict["examples"])
         source = open_source(DataOptions.model_validate_json(options), int(exec_properties["span"]))
         scratch = Scratch(os.path.join(artifact.uri, ".tmp-ingest"))
+        shutil.rmtree(artifact.uri, ignore_errors=True)  # what a try before this one has left
         os.makedirs(scratch.directory)
         try:
             with self._make_beam_pipeline() as pipeline:

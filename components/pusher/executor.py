@@ -18,7 +18,7 @@ from tfx.types import Artifact, artifact_utils
 from tfx.types.standard_component_specs import MODEL_BLESSING_KEY, PUSH_DESTINATION_KEY, PUSHED_MODEL_KEY
 
 from components.evaluator.constants import EVALUATION_FILE, MODEL_CARD_FILE
-from components.evaluator.served import fingerprint
+from components.evaluator.served import fingerprint, what_serves
 from components.pusher import history
 from models.files import locked, move_whole
 
@@ -67,7 +67,12 @@ class Executor(executor.Executor):
         input_dict: dict[str, list[Artifact]],
         output_dict: dict[str, list[Artifact]],
     ) -> None:
-        """Makes a version of what was copied, and a row of the history."""
+        """Makes a version of what was copied, and a row of the history, unless a try before this one has."""
+        model_push = artifact_utils.get_single_instance(output_dict[PUSHED_MODEL_KEY])
+        now = what_serves(str(base))
+        if now and now.fingerprint == fingerprint(pushed):
+            self._MarkPushed(model_push, pushed_destination=now.path, pushed_version=str(now.version))
+            return
         # Seconds, as TFX counts versions; but a clock that was put back must not hide a new version.
         taken = _versions(base) | {row["version"] for row in history.rows(base)}
         version = max([int(time.time()), *(number + 1 for number in taken)])
@@ -76,7 +81,6 @@ class Executor(executor.Executor):
         evaluation = _add_evaluation(ready, input_dict.get(MODEL_BLESSING_KEY, []))
         history.append(base, _row(version, ready, evaluation))
         move_whole(ready, base / str(version))
-        model_push = artifact_utils.get_single_instance(output_dict[PUSHED_MODEL_KEY])
         self._MarkPushed(model_push, pushed_destination=str(base / str(version)), pushed_version=str(version))
 
 

@@ -14,16 +14,19 @@ from components.evaluator.constants import EVALUATION_FILE, MODEL_CARD_FILE
 from components.evaluator.served import what_serves
 from components.pusher import executor, history
 from models.files import LOCK_FILE
+from models.versions import METADATA_FILE
 
 
 def artifacts(tmp_path, blessed=1):
-    """Input and output of the executor, with a model of two files."""
+    """Input and output of the executor, with a model of three files that is another one in another folder."""
     model = standard_artifacts.Model()
     model.uri = str(tmp_path / "model")
     serving = tmp_path / "model" / "Format-Serving"
     (serving / "variables").mkdir(parents=True)
     (serving / "saved_model.pb").write_text("graph")
     (serving / "variables" / "variables.index").write_text("weights")
+    (serving / "assets.extra").mkdir()
+    (serving / METADATA_FILE).write_text(json.dumps({"fingerprint": str(tmp_path)}))
     blessing = standard_artifacts.ModelBlessing()
     blessing.uri = str(tmp_path / "blessing")
     (tmp_path / "blessing").mkdir()
@@ -66,6 +69,18 @@ def test_a_model_that_is_not_blessed_is_not_pushed(tmp_path):
     push(tmp_path / "serving", inputs, outputs)
     assert names(tmp_path / "serving") == []
     assert outputs["pushed_model"][0].get_int_custom_property("pushed") == 0
+
+
+def test_a_push_that_was_made_and_not_noted_is_not_made_again(tmp_path):
+    inputs, outputs = artifacts(tmp_path)
+    push(tmp_path / "serving", inputs, outputs)
+    (again,) = outputs["pushed_model"] = [standard_artifacts.PushedModel()]
+    again.uri = str(tmp_path / "again")
+    push(tmp_path / "serving", inputs, outputs)
+    (version,) = names(tmp_path / "serving")
+    assert again.get_string_custom_property("pushed_version") == version
+    assert again.get_string_custom_property("pushed_destination") == str(tmp_path / "serving" / version)
+    assert len(history.rows(tmp_path / "serving")) == 1
 
 
 def test_a_version_is_above_all_others_even_when_the_clock_was_put_back(tmp_path):
@@ -137,7 +152,8 @@ def test_a_blessing_of_an_earlier_version_is_pushed_and_its_row_has_no_figures(t
     push(tmp_path / "serving", *artifacts(tmp_path))
     (row,) = history.rows(tmp_path / "serving")
     assert row["generator"] == what_serves(str(tmp_path / "serving")).fingerprint and row["kid"] is None
-    assert not (tmp_path / "serving" / str(row["version"]) / "assets.extra").exists()
+    beside = tmp_path / "serving" / str(row["version"]) / "assets.extra"
+    assert [path.name for path in beside.iterdir()] == ["tailgan.json"]
 
 
 def test_rows_are_added_to_those_that_are_there(tmp_path):

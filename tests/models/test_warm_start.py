@@ -80,7 +80,11 @@ def test_networks_average_and_moments_go_on_and_all_that_counts_begins_anew(serv
     chosen = GANOptions(**{**SMALL, "steps": 10})
     identity = training.identity(chosen, digits.train, CLASSES, {}, 0, "c")
     start = warm_start.find(
-        identity, Path(args.custom_config["serving_dir"]), Path(args.custom_config["checkpoint_root"])
+        identity,
+        Path(args.custom_config["serving_dir"]),
+        Path(args.custom_config["checkpoint_root"]),
+        warm_start.images(args.train_files),
+        warm_start.images(args.eval_files),
     )
     assert start.training == about["directory"]
     gan = build_gan(chosen, digits.train, CLASSES, {}, 0)
@@ -143,9 +147,10 @@ def test_what_is_gone_damaged_or_of_other_classes_is_not_gone_on_from(served, di
     args, about = served
     serving, root = Path(args.custom_config["serving_dir"]), Path(args.custom_config["checkpoint_root"])
     chosen = GANOptions(**SMALL)
+    train, held_out = warm_start.images(args.train_files), warm_start.images(args.eval_files)
 
     def anew(names=CLASSES, data=digits.train, serving=serving, root=root):
-        start = warm_start.find(training.identity(chosen, data, names, {}, 0, "c"), serving, root)
+        start = warm_start.find(training.identity(chosen, data, names, {}, 0, "c"), serving, root, train, held_out)
         assert start.training is None and not start.values
         return start.anew
 
@@ -159,6 +164,23 @@ def test_what_is_gone_damaged_or_of_other_classes_is_not_gone_on_from(served, di
     assert anew() == "version 2, which serves, does not say what training it came from"
     (serving / "2" / versions.METADATA_FILE).write_text(json.dumps({"training": {"directory": "../../outside"}}))
     assert "does not say" in anew()
+
+
+def test_what_has_learned_from_images_that_are_held_out_now_is_not_gone_on_from(served, fn_args):
+    args = fn_args(options=options())
+    train, held_out = warm_start.images(args.train_files), warm_start.images(args.eval_files)
+    assert len(train) and len(held_out) and not np.isin(train, held_out).any()
+    args.eval_files = args.train_files
+    about = run(args)
+    assert about["anew"] == f"version 1, which serves, has learned from {len(train)} images that are held out now"
+    args.train_files = fn_args().eval_files
+    assert "has learned from none of the images that there are now" in run(args)["anew"]
+
+    # What it went on from counts too.
+    start = warm_start.Start(seen=np.array([7], np.uint64))
+    warm_start.note(Path(args.custom_config["checkpoint_root"]), start, train)
+    seen = np.load(Path(args.custom_config["checkpoint_root"]) / warm_start.SEEN_FILE)
+    assert seen.tolist() == sorted({7, *train.tolist()})
 
 
 def test_variables_that_do_not_fit_are_told(served, digits):

@@ -263,58 +263,45 @@ class TestOnACluster:
     def _shared(self, lab):
         lab.is_shared = True
 
-    def test_what_an_execution_uses_or_writes_stays_while_it_may_run_and_so_does_what_is_temporary(self, lab):
+    def old_and_new(self, lab) -> int:
+        """A run whose GAN is no longer in use, and the newest; the model of the former."""
         lab.run("1")
-        examples, old = lab.node("ExampleGen"), lab.node("GAN")
+        old = lab.node("GAN")
         lab.finish()
-        writing = lab.node("GAN", [examples], state=RUNNING)
-        begun = lab.node("Judge", [examples], state=proto.Execution.NEW)
-        lab.file("cache/features/.half.npz")
         lab.file("serving/generator/.incoming/1/variables/data")
-        lab.file("artifacts/GAN/model/.tmp-removed-7/data")
         lab.run("2")
-        lab.node("ExampleGen")
+        lab.node("GAN")
         lab.finish()
-        goes = lab.goes(1)
-        assert {name(lab, old), "artifacts/GAN/model/.tmp-removed-7"} <= goes
-        assert not {name(lab, examples), f"artifacts/GAN/out/{writing}", f"artifacts/Judge/out/{begun}"} & goes
-        assert not {path for path in goes if path.startswith(("cache", "serving"))}
-        for execution in lab.store.get_executions_by_id([writing, begun]):
-            execution.last_known_state = proto.Execution.FAILED
-            lab.store.put_executions([execution])
-        assert {
-            name(lab, examples), f"artifacts/GAN/out/{writing}", f"artifacts/Judge/out/{begun}",
-            "cache/features/.half.npz", "serving/generator/.incoming",
-        } <= lab.goes(1)  # fmt: skip
+        return old
 
-    def test_a_version_that_a_task_was_told_of_stays(self, lab):
-        lab.run("1")
-        for version in (10, 11, 12):
-            lab.file(f"serving/generator/{version}/saved_model.pb")
-        execution = proto.Execution(type_id=lab.node_type, last_known_state=RUNNING)
-        served = json.dumps({"version": 10, "path": str(lab.root / "serving" / "generator" / "10")})
-        execution.custom_properties["served"].string_value = served
-        lab.store.put_executions([execution])
-        assert lab.goes(1) == {"serving/generator/11"}
-
-    def test_a_run_that_is_not_at_its_end_stays_though_none_of_its_tasks_runs(self, lab):
-        lab.run("1")
-        between_tasks = lab.node("ExampleGen")
-        lab.checkpoints("failed-and-about-to-be-retried", time.time())
-        lab.run("2")
-        lab.node("ExampleGen")
-        lab.finish()
-        time.sleep(0.01)
+    def test_nothing_goes_while_a_run_is_under_way_whatever_its_tasks_do(self, lab):
+        old = self.old_and_new(lab)
+        assert {name(lab, old), "serving/generator/.incoming"} <= lab.goes(1)
         lab.run("3")
-        lab.node("ExampleGen")
+        for state in (RUNNING, proto.Execution.NEW, proto.Execution.FAILED, COMPLETE):  # a failed one may be retried
+            lab.node("GAN", state=state)
+            plan = lab.plan(1)
+            assert (plan.goes, plan.artifacts, plan.waits_for) == ([], [], "3")
+            assert "Run 3 has not ended: nothing is removed" in clean_summary.summary(plan)
         lab.finish()
-        assert lab.goes(1) & {name(lab, between_tasks), "checkpoints/failed-and-about-to-be-retried"} == set()
-        assert "logs/1.log" not in lab.goes(1)
-        in_use._LONGEST, before = 0, in_use._LONGEST
-        try:
-            assert lab.goes(1) >= {name(lab, between_tasks), "checkpoints/failed-and-about-to-be-retried"}
-        finally:
-            in_use._LONGEST = before
+        assert name(lab, old) in lab.goes(1) and lab.plan(1).waits_for is None
+
+    def test_a_run_that_was_given_up_hinders_for_a_week(self, lab, monkeypatch):
+        lab.run("given up")
+        lab.node("GAN", state=RUNNING)
+        old = self.old_and_new(lab)
+        assert lab.plan(1).waits_for == "given up"
+        time.sleep(0.01)
+        monkeypatch.setattr(in_use, "_LONGEST", 0)
+        assert name(lab, old) in lab.goes(1)
+
+    def test_a_run_that_begins_after_it_was_planned_finds_all_there(self, lab):
+        old = self.old_and_new(lab)
+        plan = lab.plan(1)
+        lab.run("3")
+        with pytest.raises(ConfigError, match="run 3 has begun; nothing was removed"):
+            clean.remove(plan)
+        assert lab.state(old) == "LIVE" and (lab.uri(old) / "data").is_file()
 
     def test_runs_of_other_pipelines_in_the_store_do_not_count(self, lab):
         lab.run("1")
@@ -403,7 +390,7 @@ def test_an_artifact_outside_the_root_is_never_touched(lab, tmp_path):
 
 @pytest.mark.parametrize(
     ("step", "call"),
-    [("_mark_deleted", 1), ("_out_of_the_way", 1), ("_out_of_the_way", 2), ("_out_of_the_way", 3), ("rmtree", 1),
+    [("_mark", 1), ("_out_of_the_way", 1), ("_out_of_the_way", 2), ("_out_of_the_way", 3), ("rmtree", 1),
      ("rmtree", 2), ("rmtree", 3)],
 )  # fmt: skip
 def test_a_clean_that_dies_leaves_no_half_artifact_to_tfx_and_the_next_finishes_it(lab, monkeypatch, step, call):

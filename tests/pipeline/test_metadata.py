@@ -35,6 +35,7 @@ def test_an_address_is_read(uri, expected):
         ("mysql://a@db", "not an address"),
         ("mysql://a@db/store/more", "not an address"),
         ("mysql://a@db:x/store", "Port could not be cast"),
+        ("mysql://a@db/store?ssl_mode=REQUIRED", "an address has no options"),
         ("sqlite://", "not an address"),
         ("", "not an address"),
         ("mysql://a:secret@db/store", "an address holds no password; the password comes from a secret"),

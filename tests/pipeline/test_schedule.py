@@ -54,6 +54,7 @@ class Kubeflow(ThreadingHTTPServer):
         self.kinds = {"experiments": [], "pipelines": [], "pipeline_versions": [], "recurring_runs": [], "runs": []}
         self.calls = []
         self.status = 200
+        self.to_log_in = b""
         self.cookie = None
         self._ids = itertools.count(1)
 
@@ -89,6 +90,8 @@ class Handler(BaseHTTPRequestHandler):
         path = parts.path.removeprefix("/apis/v2beta1")
         assert path != parts.path
         self.server.calls.append(f"{self.command} {path}")
+        if self.server.to_log_in:
+            return self.send(200, "text/html", self.server.to_log_in)
         if self.server.status != 200:
             return self.answer(self.server.status, {"error_message": "upstream connect error"})
         if self.server.cookie and self.headers.get("Cookie") != self.server.cookie:
@@ -102,9 +105,11 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_DELETE = do
 
     def answer(self, status, found):
-        body = json.dumps(MODELS.sanitize_for_serialization(found)).encode()
+        self.send(status, "application/json", json.dumps(MODELS.sanitize_for_serialization(found)).encode())
+
+    def send(self, status, kind, body):
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -305,6 +310,12 @@ def test_a_cookie_of_the_clients_own_file_lets_in(kubeflow, tmp_path):
     context = {"namespace": "", "client_authentication_cookie": kubeflow.cookie}
     (tmp_path / "context.json").write_text(json.dumps(context))
     assert Service(kubeflow.url).schedules("digits") == []
+
+
+def test_a_page_to_log_in_is_no_answer(kubeflow):
+    kubeflow.to_log_in = b"<!DOCTYPE html><title>Log in</title>"
+    with pytest.raises(ConfigError, match=r"answers with a page; .*context\.json"):
+        Service(kubeflow.url)
 
 
 def test_a_service_that_does_not_work_is_told_with_what_it_says(kubeflow, service):
