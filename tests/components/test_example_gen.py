@@ -99,6 +99,15 @@ def done(options, tmp_path_factory):
     return run(tmp_path_factory.mktemp("done") / "examples", **options)
 
 
+def test_what_a_killed_try_has_left_is_no_part_of_the_artifact(tmp_path):
+    run(tmp_path / "whole", source="digits")
+    for name in (".tmp-ingest/bad-0.jsonl", "Split-train/data_tfrecord-00007-of-00008.gz", "duplicates.jsonl"):
+        (path := tmp_path / "again" / name).parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+    run(tmp_path / "again", source="digits")
+    assert files(tmp_path / "again") == files(tmp_path / "whole")
+
+
 def test_every_image_is_in_one_split_with_its_label(done):
     artifact, info = done
     train, held_out = read(artifact, "train"), read(artifact, "eval")
