@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from models.files import LOCK_FILE
 from models.generator import Generator
 
 pytestmark = pytest.mark.e2e
@@ -233,7 +234,7 @@ def test_fifty_kills_change_no_figure_and_never_leave_half_a_version(undisturbed
         assert figures(root.report()) == figures(undisturbed.report())
         # What was pushed before the last kill is found to serve, and not pushed twice; nothing else lies there.
         (version,) = root.versions
-        assert {path.name for path in version.parent.iterdir()} == {version.name, "history.jsonl"}
+        assert {path.name for path in version.parent.iterdir()} == {version.name, "history.jsonl", LOCK_FILE}
         assert [row["version"] for row in root.report()["versions"]] == [int(version.name)]
         assert Generator(str(version)).generate(np.arange(10), np.arange(10)).shape == (10, 8, 8, 1)
     assert killed.total() >= 50 and killed.keys() == seconds.keys(), killed
