@@ -139,13 +139,24 @@ def test_run_fn_gives_the_same_generator_in_every_process(fn_args):
 def test_of_two_processes_that_train_the_same_at_once_one_waits_and_takes_what_the_other_made(fn_args):
     program = (
         "import logging, types; from models.training import run_fn; logging.basicConfig(level=20)\n"
+        "print('ready', flush=True); input()\n"  # imports take longer than this training
         "run_fn(types.SimpleNamespace(**{!r}))"
     )
     both = [fn_args(options=SMALL.model_dump_json()) for _ in range(2)]
     processes = [
-        subprocess.Popen([sys.executable, "-c", program.format(vars(args))], stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-c", program.format(vars(args))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         for args in both
     ]
+    assert [process.stdout.readline() for process in processes] == ["ready\n", "ready\n"]
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
     told = [process.communicate()[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], told
     assert ["waiting for it" in text for text in told].count(True) == 1
